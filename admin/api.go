@@ -1,0 +1,239 @@
+package admin
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/rs/zerolog"
+)
+
+// api answers requests. It holds no state of its own.
+type api struct {
+	node   Node
+	log    zerolog.Logger
+	routes map[string]route
+}
+
+// route is the handler of each method of a path.
+type route map[string]func(http.ResponseWriter, *http.Request) error
+
+func newAPI(node Node, log zerolog.Logger) *api {
+	a := &api{node: node, log: log}
+	get := func(h func(http.ResponseWriter, *http.Request) error) route {
+		return route{http.MethodGet: h, http.MethodHead: h}
+	}
+	post := func(h func(http.ResponseWriter, *http.Request) error) route {
+		return route{http.MethodPost: h}
+	}
+	role := func(role string) route {
+		h := func(w http.ResponseWriter, _ *http.Request) error { return a.isRole(w, role) }
+		return route{http.MethodGet: h, http.MethodHead: h, http.MethodOptions: h}
+	}
+	a.routes = map[string]route{
+		"/v1/status":      get(a.status),
+		"/v1/events":      {http.MethodGet: a.events},
+		"/v1/switchover":  post(a.switchover),
+		"/v1/drain":       post(a.drain),
+		"/v1/resume":      post(a.resume),
+		"/v1/promote":     post(a.promote),
+		"/v1/maintenance": post(a.maintenance),
+		"/healthz":        get(a.healthz),
+		"/master":         role(RoleMaster),
+		"/primary":        role(RoleMaster),
+		"/leader":         role(RoleMaster),
+		"/slave":          role(RoleSlave),
+		"/replica":        role(RoleSlave),
+	}
+	return a
+}
+
+// ServeHTTP finds the handler and tells its error as a problem.
+func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	defer func() {
+		if v := recover(); v != nil {
+			a.log.Error().Interface("panic", v).Str("path", r.URL.Path).Msg("admin request failed")
+			writeProblem(w, &Error{Kind: KindInternal, Detail: "the request met a fault of interlok-ha; its log says more"})
+		}
+	}()
+	methods, ok := a.routes[r.URL.Path]
+	if !ok {
+		writeProblem(w, &Error{Kind: KindUnknown, Detail: fmt.Sprintf("no such path: %s", r.URL.Path), Mend: "try /v1/status"})
+		return
+	}
+	h, ok := methods[r.Method]
+	if !ok {
+		names := make([]string, 0, len(methods))
+		for m := range methods {
+			names = append(names, m)
+		}
+		slices.Sort(names)
+		allow := strings.Join(names, ", ")
+		w.Header().Set("Allow", allow)
+		writeProblem(w, &Error{Kind: KindMethod, Detail: fmt.Sprintf("%s does not take %s", r.URL.Path, r.Method), Mend: "use " + allow})
+		return
+	}
+	if err := h(w, r); err != nil {
+		writeProblem(w, err)
+	}
+}
+
+func (a *api) status(w http.ResponseWriter, _ *http.Request) error {
+	return writeJSON(w, http.StatusOK, "application/json", a.node.Status().complete())
+}
+
+func (a *api) healthz(w http.ResponseWriter, _ *http.Request) error {
+	s := a.node.Status()
+	return writeJSON(w, http.StatusOK, "application/json", map[string]string{"status": "ok", "state": s.Instance.State})
+}
+
+func (a *api) isRole(w http.ResponseWriter, role string) error {
+	s := a.node.Status()
+	code := http.StatusServiceUnavailable
+	if s.Instance.Role == role {
+		code = http.StatusOK
+	}
+	return writeJSON(w, code, "application/json", map[string]string{"role": s.Instance.Role, "state": s.Instance.State})
+}
+
+// Bodies of the orders.
+type (
+	switchoverBody struct {
+		To        string `json:"to,omitempty"`
+		TimeoutMs int64  `json:"timeoutMs,omitempty"`
+	}
+	switchoverAnswer struct {
+		Master string `json:"master"`
+	}
+	forceBody struct {
+		Force bool `json:"force,omitempty"`
+	}
+	maintenanceBody struct {
+		On  bool   `json:"on"`
+		For string `json:"for,omitempty"`
+	}
+)
+
+func (a *api) switchover(w http.ResponseWriter, r *http.Request) error {
+	var body switchoverBody
+	if err := readBody(w, r, &body); err != nil {
+		return err
+	}
+	ctx := r.Context()
+	if body.TimeoutMs < 0 {
+		return usage("timeoutMs is negative", "leave it out for the instance's own")
+	}
+	if body.TimeoutMs > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, time.Duration(min(body.TimeoutMs, 24*60*60*1000))*time.Millisecond)
+		defer cancel()
+	}
+	master, err := a.node.Switchover(ctx, body.To)
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, "application/json", switchoverAnswer{master})
+}
+
+func (a *api) drain(w http.ResponseWriter, r *http.Request) error {
+	var body forceBody
+	if err := readBody(w, r, &body); err != nil {
+		return err
+	}
+	return a.ordered(w, r, a.node.Drain(r.Context(), body.Force))
+}
+
+func (a *api) resume(w http.ResponseWriter, r *http.Request) error {
+	if err := readBody(w, r, &struct{}{}); err != nil {
+		return err
+	}
+	return a.ordered(w, r, a.node.Resume(r.Context()))
+}
+
+func (a *api) promote(w http.ResponseWriter, r *http.Request) error {
+	var body forceBody
+	if err := readBody(w, r, &body); err != nil {
+		return err
+	}
+	return a.ordered(w, r, a.node.Promote(r.Context(), body.Force))
+}
+
+func (a *api) maintenance(w http.ResponseWriter, r *http.Request) error {
+	var body maintenanceBody
+	if err := readBody(w, r, &body); err != nil {
+		return err
+	}
+	var d time.Duration
+	switch {
+	case body.On:
+		var err error
+		if d, err = time.ParseDuration(body.For); err != nil || d <= 0 {
+			return usage(fmt.Sprintf("for: %q is no time above zero", body.For), "write for example 30m or 2h")
+		}
+	case body.For != "":
+		return usage("for is given and on is false", `leave for out, or write "on":true`)
+	}
+	return a.ordered(w, r, a.node.Maintenance(r.Context(), d))
+}
+
+// ordered answers an order with the state after it.
+func (a *api) ordered(w http.ResponseWriter, r *http.Request, err error) error {
+	if err != nil {
+		return err
+	}
+	return a.status(w, r)
+}
+
+// readBody reads an order. No body is an order with nothing said.
+func readBody(w http.ResponseWriter, r *http.Request, into any) error {
+	b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if err != nil {
+		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+			return &Error{Kind: KindTooLarge, Detail: fmt.Sprintf("the body has more than %d bytes", maxBody)}
+		}
+		return usage(fmt.Sprintf("read the body: %v", err), "")
+	}
+	// The server's read deadline would end an order that takes longer.
+	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
+	if len(bytes.TrimSpace(b)) == 0 {
+		return nil
+	}
+	dec := json.NewDecoder(bytes.NewReader(b))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(into); err != nil {
+		return usage(fmt.Sprintf("the body is not the JSON expected here: %v", strings.TrimPrefix(err.Error(), "json: ")), "")
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return usage("the body goes on after the JSON", "send one JSON object")
+	}
+	return nil
+}
+
+func usage(detail, mend string) error { return &Error{Kind: KindUsage, Detail: detail, Mend: mend} }
+
+func writeProblem(w http.ResponseWriter, err error) {
+	p := problemOf(err)
+	_ = writeJSON(w, p.Status, "application/problem+json", p) // the caller is gone if this fails
+}
+
+func writeJSON(w http.ResponseWriter, code int, kind string, v any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("write the answer: %w", err)
+	}
+	h := w.Header()
+	h.Set("Content-Type", kind)
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTimeout))
+	w.WriteHeader(code)
+	_, _ = w.Write(append(b, '\n')) // the caller is gone if this fails; nobody is left to tell
+	return nil
+}

@@ -1,0 +1,201 @@
+package admin
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"net"
+	"net/http"
+	"time"
+)
+
+// answerTimeout is how long a Client waits where the caller set no deadline
+// and the instance has nothing to wait for itself.
+const answerTimeout = 5 * time.Second
+
+// maxAnswer is the most a Client reads of one answer or event.
+const maxAnswer = 4 << 20
+
+// Client speaks to one instance. It holds no connection between calls, so there
+// is nothing to close. Safe for concurrent use.
+type Client struct {
+	path string
+	http *http.Client
+}
+
+// NewClient makes a client of the socket under path. Nothing is dialled yet.
+func NewClient(path string) *Client {
+	return &Client{path: path, http: &http.Client{
+		Transport: &http.Transport{
+			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+				return (&net.Dialer{Timeout: answerTimeout}).DialContext(ctx, "unix", path)
+			},
+			DisableKeepAlives: true,
+		},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}
+}
+
+// Path is the socket's.
+func (c *Client) Path() string { return c.path }
+
+// Status asks what the instance knows.
+func (c *Client) Status(ctx context.Context) (Status, error) {
+	var s Status
+	err := c.call(ctx, http.MethodGet, "/v1/status", nil, &s)
+	return s, err
+}
+
+// Switchover hands mastership to the instance named to, or to the best one if
+// to is empty; it returns the name of the new master once its heartbeat was
+// heard. A timeout of 0 means the instance's own.
+func (c *Client) Switchover(ctx context.Context, to string, timeout time.Duration) (master string, err error) {
+	var answer switchoverAnswer
+	body := switchoverBody{To: to}
+	if timeout > 0 {
+		// Never 0, which would mean the instance's own.
+		body.TimeoutMs = max(1, timeout.Milliseconds())
+	}
+	err = c.call(ctx, http.MethodPost, "/v1/switchover", body, &answer)
+	return answer.Master, err
+}
+
+// Drain has the instance give its role up and stay out until Resume.
+func (c *Client) Drain(ctx context.Context, force bool) (Status, error) {
+	var s Status
+	err := c.call(ctx, http.MethodPost, "/v1/drain", forceBody{force}, &s)
+	return s, err
+}
+
+// Resume ends Drain.
+func (c *Client) Resume(ctx context.Context) (Status, error) {
+	var s Status
+	err := c.call(ctx, http.MethodPost, "/v1/resume", struct{}{}, &s)
+	return s, err
+}
+
+// Promote has the instance claim mastership, with force also without votes.
+func (c *Client) Promote(ctx context.Context, force bool) (Status, error) {
+	var s Status
+	err := c.call(ctx, http.MethodPost, "/v1/promote", forceBody{force}, &s)
+	return s, err
+}
+
+// Maintenance forbids claims in the whole cluster for d; 0 allows them again.
+func (c *Client) Maintenance(ctx context.Context, d time.Duration) (Status, error) {
+	var s Status
+	body := maintenanceBody{On: d > 0}
+	if body.On {
+		body.For = d.String()
+	}
+	err := c.call(ctx, http.MethodPost, "/v1/maintenance", body, &s)
+	return s, err
+}
+
+// Events streams what happens, the present state first. The sequence ends
+// without an error when ctx does; with one when the instance stops or cuts the
+// reader off. Breaking out of the loop hangs up.
+func (c *Client) Events(ctx context.Context) iter.Seq2[Event, error] {
+	return func(yield func(Event, error) bool) {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		resp, err := c.do(ctx, http.MethodGet, "/v1/events", nil)
+		if err != nil {
+			if ctx.Err() == nil {
+				yield(Event{}, err)
+			}
+			return
+		}
+		defer resp.Body.Close()
+		lines := bufio.NewScanner(resp.Body)
+		lines.Buffer(nil, maxAnswer)
+		for lines.Scan() {
+			var e Event
+			if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
+				yield(Event{}, fmt.Errorf("read an event: %w", err))
+				return
+			}
+			if !yield(e, nil) {
+				return
+			}
+		}
+		if ctx.Err() == nil {
+			yield(Event{}, &Error{Kind: KindNotReached, Detail: "the stream of events ended: the instance is gone or has cut it off", Err: lines.Err()})
+		}
+	}
+}
+
+// call sends one request and reads its answer.
+func (c *Client) call(ctx context.Context, method, path string, body, answer any) error {
+	// An order waits for the instance, which knows how long; a question does not.
+	if _, ok := ctx.Deadline(); !ok && method == http.MethodGet {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, answerTimeout)
+		defer cancel()
+	}
+	resp, err := c.do(ctx, method, path, body)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err != nil {
+		return c.lost(err)
+	}
+	if err := json.Unmarshal(b, answer); err != nil {
+		return fmt.Errorf("read the answer of %s: %w", path, err)
+	}
+	return nil
+}
+
+// do sends one request; an answer that is no success becomes its error.
+func (c *Client) do(ctx context.Context, method, path string, body any) (*http.Response, error) {
+	var sent io.Reader
+	if body != nil {
+		b, err := json.Marshal(body)
+		if err != nil {
+			return nil, fmt.Errorf("write the request: %w", err)
+		}
+		sent = bytes.NewReader(b)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, "http://instance"+path, sent)
+	if err != nil {
+		return nil, fmt.Errorf("write the request: %w", err)
+	}
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return nil, c.lost(err)
+	}
+	if resp.StatusCode == http.StatusOK {
+		return resp, nil
+	}
+	defer resp.Body.Close()
+	var p Problem
+	b, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err == nil {
+		err = json.Unmarshal(b, &p)
+	}
+	if err != nil || p.Detail == "" {
+		return nil, &Error{Kind: KindInternal, Detail: fmt.Sprintf("the instance answered %s to %s", resp.Status, path), Err: err}
+	}
+	return nil, &Error{Kind: p.Kind, Detail: p.Detail, Mend: p.Mend}
+}
+
+// lost tells a caller who hung up from an instance that did.
+func (c *Client) lost(err error) error {
+	switch {
+	case errors.Is(err, context.Canceled):
+		return fmt.Errorf("given up: %w", err)
+	case errors.Is(err, context.DeadlineExceeded):
+		return &Error{Kind: KindNotReached, Detail: fmt.Sprintf("no answer in time from %s", c.path), Mend: "is the process stopped or overloaded?", Err: err}
+	}
+	return &Error{Kind: KindNotReached, Detail: fmt.Sprintf("no instance answers on %s: %v", c.path, cause(err)), Err: err}
+}
