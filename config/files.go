@@ -1,0 +1,130 @@
+package config
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"runtime"
+	"strings"
+	"unicode"
+)
+
+// Keygen makes a key of 32 random bytes as failover.key and key files take it.
+// It returns the error of random, which is crypto/rand.Reader but in tests.
+func Keygen(random io.Reader) (string, error) {
+	var b Secret
+	if _, err := io.ReadFull(random, b[:]); err != nil {
+		return "", fmt.Errorf("read 32 random bytes: %w", err)
+	}
+	return base64.StdEncoding.EncodeToString(b[:]), nil
+}
+
+// ReadKeyFile reads the keys of a file: one or more, with ; , space or line ends
+// between them; lines that start with # are comments. The first signs, all
+// verify. A file that others can read is an error.
+func ReadKeyFile(name string) ([]Secret, error) {
+	list, bad := readKeyFile(name)
+	if bad != nil {
+		return nil, fmt.Errorf("read keys: %s; %s", bad.wrong, bad.instead)
+	}
+	return list, nil
+}
+
+func keyFile(field func(*Settings) *[]Secret) kind {
+	return kind{name: "path", paths: true, reads: true, set: func(s *Settings, v string) *complaint {
+		list, bad := readKeyFile(v)
+		if bad != nil {
+			return bad
+		}
+		*field(s) = list
+		return nil
+	}}
+}
+
+func readKeyFile(name string) ([]Secret, *complaint) {
+	b, mode, err := readFile(name)
+	if err != nil {
+		return nil, complain("name a file made with `interlok-ha keygen`", "%v", err)
+	}
+	if mode, ok := forOthers(mode); ok {
+		return nil, complain("run chmod 600 "+name, "others can read %s (mode %04o)", name, mode)
+	}
+	var text strings.Builder
+	for line := range strings.Lines(string(b)) {
+		if !strings.HasPrefix(strings.TrimSpace(line), "#") {
+			text.WriteString(line)
+		}
+	}
+	list, bad := parseKeys(text.String())
+	if bad != nil {
+		bad.wrong = name + ": " + bad.wrong
+	}
+	return list, bad
+}
+
+func tokenFile(field func(*Settings) *string) kind {
+	return kind{name: "path", paths: true, reads: true, set: func(s *Settings, v string) *complaint {
+		const instead = "name a file with one line, such as the output of `interlok-ha keygen`"
+		b, _, err := readFile(v)
+		if err != nil {
+			return complain(instead, "%v", err)
+		}
+		token := strings.TrimSpace(string(b))
+		if token == "" {
+			return complain(instead, "%s holds no token", v)
+		}
+		if strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > unicode.MaxASCII || unicode.IsControl(r) }) {
+			return complain(instead, "%s holds more than one word, or characters an HTTP header cannot carry", v)
+		}
+		*field(s) = token
+		return nil
+	}}
+}
+
+// readFile reads a regular file of bounded size, and tells its mode.
+func readFile(name string) ([]byte, fs.FileMode, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, 0, err // says what was tried on which file
+	}
+	defer f.Close() //nolint:errcheck // only read
+	info, err := f.Stat()
+	if err != nil {
+		return nil, 0, err
+	}
+	if info.IsDir() {
+		return nil, 0, fmt.Errorf("read %s: %w", name, errIsDir)
+	}
+	b, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err != nil {
+		return nil, 0, err
+	}
+	if len(b) > maxFile {
+		return nil, 0, fmt.Errorf("read %s: %w", name, errTooLong)
+	}
+	return b, info.Mode(), nil
+}
+
+var errIsDir = errors.New("is a directory")
+
+// forOthers reports whether the group or others have any right to a file of this
+// mode. Windows keeps such rights elsewhere.
+func forOthers(mode fs.FileMode) (fs.FileMode, bool) {
+	return mode.Perm(), runtime.GOOS != "windows" && mode.Perm()&0o077 != 0
+}
+
+func openToOthers(name string) (fs.FileMode, bool) {
+	info, err := os.Stat(name)
+	if err != nil {
+		return 0, false
+	}
+	return forOthers(info.Mode())
+}
+
+func exists(name string) bool {
+	info, err := os.Stat(name)
+	return err == nil && !info.IsDir()
+}

@@ -1,0 +1,323 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// Source is everything that settings come from.
+type Source struct {
+	File        string   // path of bootstrap.properties; empty: none
+	Environ     []string // as os.Environ gives it; of two equal names the last counts
+	Sets        []string // KEY=VALUE of each --set, in order
+	Hostname    string   // default of failover.name
+	HostAddress string   // default of failover.tcp.host; empty: left to its user
+	Root        bool     // the user is root: state is kept under /var/lib
+}
+
+// Load reads the settings: defaults, the later over the earlier by
+// adp-profiler.properties (for the plugin factory only), the bootstrap file,
+// the environment, and --set.
+//
+// The 3.3 design is chosen by failover.multicast.group or .port,
+// failover.socket.mode, or any failover.tcp.*; otherwise it is 3.0.6.
+//
+// The error is [Faults] if the input is at fault; then every fault is in it. If
+// the bootstrap file cannot be read it wraps the error of the file system.
+func Load(src Source) (*Settings, error) {
+	l := &loader{src: src, given: make(map[string]given), bad: make(map[string]bool), computed: make(map[string]string)}
+	if err := l.readFiles(); err != nil {
+		return nil, err
+	}
+	l.readEnviron()
+	l.readSets()
+	l.apply()
+	l.fillIn()
+	l.relate()
+	if len(l.faults) > 0 {
+		return nil, l.faults
+	}
+	l.s.shown = l.show()
+	return &l.s, nil
+}
+
+// loader is one run of Load.
+type loader struct {
+	src    Source
+	s      Settings
+	given  map[string]given // by Key.Name: the value that counts
+	bad    map[string]bool  // by Key.Name: that value is at fault
+	faults Faults
+
+	computed map[string]string // by Key.Name: defaults that depend on something
+}
+
+// given is a value with where it stands.
+type given struct {
+	place   string // as in Fault.Place
+	written string // the key, alias or variable as written there
+	origin  string // as in Shown.Origin
+	value   string
+	inFile  bool // relative paths are relative to the bootstrap file
+}
+
+func (l *loader) fault(place, key string, c *complaint) {
+	l.faults = append(l.faults, Fault{Place: place, Key: key, Wrong: c.wrong, Instead: c.instead})
+}
+
+// warn says something about a key where it stands.
+func (l *loader) warn(key, format string, args ...any) {
+	place, written := l.where(key)
+	l.s.Warnings = append(l.s.Warnings, place+": "+written+": "+fmt.Sprintf(format, args...))
+}
+
+func (l *loader) where(key string) (place, written string) {
+	if g, ok := l.given[key]; ok {
+		return g.place, g.written
+	}
+	return "default", key
+}
+
+const profilerFile = "adp-profiler.properties"
+
+func (l *loader) readFiles() error {
+	if l.src.File == "" {
+		return nil
+	}
+	beside := filepath.Join(filepath.Dir(l.src.File), profilerFile)
+	err := l.readProperties(beside, func(key string) bool { return key == pluginFactory })
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return l.readProperties(l.src.File, func(string) bool { return true })
+}
+
+// readProperties takes the keys of one file that mine accepts.
+func (l *loader) readProperties(name string, mine func(key string) bool) error {
+	b, _, err := readFile(name)
+	if err != nil {
+		return fmt.Errorf("read settings: %w", err)
+	}
+	props, err := parseProperties(b)
+	if err != nil {
+		return fmt.Errorf("read settings from %s: %w", name, err)
+	}
+	last := make(map[string]int) // by Key.Name: index of the line that counts
+	for i, p := range props {
+		if k := keyOf(p.key); k != nil && mine(p.key) {
+			last[k.Name] = i
+		}
+	}
+	for i, p := range props {
+		place := name + ":" + strconv.Itoa(p.line)
+		switch k := keyOf(p.key); {
+		case p.bad != nil:
+			l.fault(place, "", p.bad)
+		case !mine(p.key):
+		case k == nil:
+			l.unknown(place, p.key)
+		case last[k.Name] != i:
+			l.s.Warnings = append(l.s.Warnings, fmt.Sprintf("%s: %s: line %d gives it again, and counts", place, p.key, props[last[k.Name]].line))
+		default:
+			l.take(k, given{place: place, written: p.key, origin: place, value: p.value, inFile: true})
+		}
+	}
+	return nil
+}
+
+// unknown complains about a key of our family that is not in the table.
+// Other families are the host application's.
+func (l *loader) unknown(place, key string) {
+	switch {
+	case strings.HasPrefix(key, "failover.jgroups."):
+		l.fault(place, key, complain("write failover.socket.mode=multicast or tcp", "jgroups is not supported"))
+	case strings.HasPrefix(key, "failover."):
+		l.fault(place, key, complain("write "+nearest(key)+" if that is what you mean", "no such key"))
+	}
+}
+
+func (l *loader) readEnviron() {
+	environ := make(map[string]string)
+	var order []string
+	for _, e := range l.src.Environ {
+		name, value, ok := strings.Cut(e, "=")
+		if !ok || !strings.HasPrefix(name, envPrefix) {
+			continue
+		}
+		if _, again := environ[name]; !again {
+			order = append(order, name)
+		}
+		environ[name] = value
+	}
+	known := make(map[string]bool)
+	for i := range keys {
+		k := &keys[i]
+		for _, name := range append(append([]string(nil), k.Aliases...), k.Name) {
+			name = envName(name)
+			known[name] = true
+			// Templates leave variables empty that they have no value for.
+			if v := environ[name]; strings.TrimSpace(v) != "" {
+				l.take(k, given{place: "environment", written: name, origin: "environment " + name, value: v})
+			}
+		}
+	}
+	for _, name := range order {
+		if strings.HasPrefix(name, envPrefix+"FAILOVER_") && !known[name] {
+			key := strings.ToLower(strings.ReplaceAll(strings.TrimPrefix(name, envPrefix), "_", "."))
+			l.fault("environment", name, complain("write "+envName(nearest(key))+" if that is what you mean", "no such key"))
+		}
+	}
+}
+
+const setPlace = "--set"
+
+func (l *loader) readSets() {
+	for _, set := range l.src.Sets {
+		name, value, ok := strings.Cut(set, "=")
+		name = strings.TrimSpace(name)
+		k := keyOf(name)
+		switch {
+		case !ok:
+			l.fault(setPlace, name, complain("write --set KEY=VALUE", "there is no ="))
+		case k != nil:
+			l.take(k, given{place: setPlace, written: name, origin: setPlace, value: value})
+		case keyOf("failover."+name) != nil:
+			l.fault(setPlace, name, complain("write failover."+name, "no such key"))
+		default:
+			l.unknown(setPlace, name)
+		}
+	}
+}
+
+// take checks a value and lets it count instead of an earlier one.
+func (l *loader) take(k *Key, g given) {
+	g.value = strings.TrimSpace(g.value)
+	if k.kind.paths && g.inFile && g.value != "" && !filepath.IsAbs(g.value) {
+		g.value = filepath.Join(filepath.Dir(l.src.File), g.value)
+	}
+	l.given[k.Name] = g
+	l.bad[k.Name] = false
+	if g.value == "" && k.Default == "" && !k.full || k.kind.reads {
+		return // takes an earlier value back; or is tried in apply
+	}
+	if c := k.kind.set(new(Settings), g.value); c != nil {
+		l.bad[k.Name] = true
+		l.fault(g.place, g.written, c)
+	}
+}
+
+// apply puts defaults and values into the settings.
+func (l *loader) apply() {
+	for i := range keys {
+		k := &keys[i]
+		if k.Default != "" {
+			if c := k.kind.set(&l.s, k.Default); c != nil {
+				l.fault("default", k.Name, c) // a test holds that there is none
+			}
+		}
+		g, ok := l.given[k.Name]
+		if !ok || l.bad[k.Name] || g.value == "" {
+			continue
+		}
+		if c := k.kind.set(&l.s, g.value); c != nil { // kinds that read files
+			l.bad[k.Name] = true
+			l.fault(g.place, g.written, c)
+		}
+	}
+}
+
+// has reports whether a key is given, however wrong its value.
+func (l *loader) has(key string) bool { return l.given[key].value != "" }
+
+// sound reports whether none of these keys has a faulty value, so that their
+// relations can be judged.
+func (l *loader) sound(names ...string) bool {
+	for _, n := range names {
+		if l.bad[n] {
+			return false
+		}
+	}
+	return true
+}
+
+// fillIn computes the defaults that depend on something.
+func (l *loader) fillIn() {
+	s := &l.s
+	s.Design = Design306
+	if l.chooses33() != "" {
+		s.Design = Design33
+	}
+	if !l.has("failover.name") && l.sound("failover.name") {
+		if c := checkLabel(l.src.Hostname); c != nil {
+			c.wrong = "the host name cannot be the name: " + c.wrong
+			c.instead = "choose a name with --name or failover.name"
+			l.fault("default", "failover.name", c)
+			l.bad["failover.name"] = true
+		}
+		s.Name = l.src.Hostname
+		l.computed["failover.name"] = s.Name
+	}
+	if !l.has("failover.state.dir") && l.sound("failover.name", "failover.cluster") {
+		base, c := stateHome(l.src.Environ, l.src.Root)
+		if c != nil {
+			l.fault("default", "failover.state.dir", c)
+		}
+		s.StateDir = filepath.Join(base, "interlok-ha", s.Cluster, s.Name)
+		l.computed["failover.state.dir"] = s.StateDir
+	}
+	if !l.has("failover.tcp.host") && s.Design == Design33 {
+		s.Ping.TCPHost = l.src.HostAddress
+		l.computed["failover.tcp.host"] = s.Ping.TCPHost
+	}
+	if !l.has("failover.cache.promote.wait") {
+		s.Cache.PromoteWait = s.Down()
+		l.computed["failover.cache.promote.wait"] = strconv.FormatInt(s.Down().Milliseconds(), 10)
+	}
+	if !l.has("failover.cache.config") && l.src.File != "" {
+		if beside := filepath.Join(filepath.Dir(l.src.File), "ehcache.xml"); exists(beside) {
+			s.Cache.ConfigFile = beside
+			l.computed["failover.cache.config"] = beside
+		}
+	}
+	for i := range s.Network.Peers {
+		if p := &s.Network.Peers[i]; p.Port == 0 {
+			p.Port = s.Network.Port
+		}
+	}
+}
+
+// chooses33 is the first given key that chooses the 3.3 design, or "".
+func (l *loader) chooses33() string {
+	for _, k := range keys {
+		chooses := strings.HasPrefix(k.Name, "failover.multicast.") || strings.HasPrefix(k.Name, "failover.tcp.") || k.Name == "failover.socket.mode"
+		if chooses && l.has(k.Name) {
+			return k.Name
+		}
+	}
+	return ""
+}
+
+func (l *loader) show() []Shown {
+	list := make([]Shown, 0, len(keys))
+	for _, k := range keys {
+		row := Shown{Key: k.Name, Value: k.Default, Origin: "default"}
+		if v, ok := l.computed[k.Name]; ok {
+			row.Value = v
+		}
+		if g, ok := l.given[k.Name]; ok {
+			row.Origin = g.origin
+			if g.value != "" {
+				row.Value = g.value
+			}
+		}
+		if k.Secret && row.Value != "" {
+			row.Value = masked
+		}
+		list = append(list, row)
+	}
+	return list
+}
