@@ -85,11 +85,12 @@ const (
 	StateOpening  // won its claim, is not yet open for work
 	StateMaster   // open for work
 	StateDraining // master that stops its work to hand over
-	StateFault
+	StateStopping // mastership is over, the work is still being ended
+	StateFault    // may not vote or claim
 	stateEnd
 )
 
-var stateNames = [...]string{"", "listening", "slave", "claiming", "opening", "master", "draining", "fault"}
+var stateNames = [...]string{"", "listening", "slave", "claiming", "opening", "master", "draining", "stopping", "fault"}
 
 // String is the state's word in PROTOCOL.md.
 func (s State) String() string {
@@ -123,8 +124,10 @@ const (
 // Has reports whether all flags of g are set.
 func (f Flags) Has(g Flags) bool { return f&g == g }
 
-// Sighting is the last packet of a master that the sender knows of, heard
-// directly or relayed, or the packet that a promise was given to.
+// Sighting names a packet of a master: the last one that the sender knows of,
+// heard directly or relayed. As a promise, Instance is who holds the sender's
+// vote now, Seq the packet that it answers, and Epoch the greatest epoch that
+// the sender ever granted.
 type Sighting struct {
 	Instance InstanceID
 	Epoch    uint64

@@ -1,0 +1,167 @@
+package election
+
+import (
+	"time"
+
+	"github.com/interlok-ha/interlok-ha/heartbeat"
+)
+
+// conflict decides between this master and another one that is heard. If they
+// hear each other, the greater token reigns on. If only we hear it, we are the
+// one that the others do not hear, unless it hears nobody at all.
+func (m *Machine) conflict(pe *peer) {
+	if pe.conflictAt == 0 {
+		pe.conflictAt = m.now
+		pe.equal = false
+		m.event(Event{Type: EventConflict, Peer: pe.id, Epoch: pe.epoch})
+	}
+	pe.equal = pe.equal || pe.epoch == m.reign.epoch
+	switch {
+	case m.hearsUs(pe, m.t.Mute):
+		if !m.on(RuleYield) {
+			return
+		}
+		if (token{pe.epoch, pe.id}).outranks(token{m.reign.epoch, m.cfg.Self}) {
+			m.yield(pe, "another master outranks this one")
+			return
+		}
+		m.extra(heartbeat.KindHeartbeat)
+	case m.now-pe.conflictAt < m.t.Mute:
+		m.extra(heartbeat.KindHeartbeat) // perhaps it hears this one
+	case m.deaf(pe) && m.on(RuleDeaf):
+		m.event(Event{Type: EventDeafPeer, Peer: pe.id})
+		pe.conflictAt = m.now
+	case m.on(RuleMute):
+		m.event(Event{Type: EventMute, Peer: pe.id})
+		m.yield(pe, "the other master does not hear this one")
+	}
+}
+
+// deaf reports whether pe hears nobody while somebody hears us.
+func (m *Machine) deaf(pe *peer) bool {
+	if !pe.deaf {
+		return false
+	}
+	for _, p := range m.peers {
+		if p != pe && m.confirmed(p) {
+			return true
+		}
+	}
+	return false
+}
+
+// yield ends this reign in favour of pe's.
+func (m *Machine) yield(pe *peer, why string) {
+	m.lose(why)
+	m.setFollow(following{
+		Sighting: heartbeat.Sighting{Instance: pe.id, Epoch: pe.epoch, Seq: pe.seq},
+		at:       m.now, lease: pe.lease,
+	})
+	m.sight(m.follow.Sighting)
+}
+
+// conflictOver: pe reigns no more. Had it reigned under our epoch, sinks may
+// have seen its token: go above it.
+func (m *Machine) conflictOver(pe *peer) {
+	if pe.conflictAt == 0 {
+		return
+	}
+	pe.conflictAt = 0
+	if pe.equal && (m.state == heartbeat.StateMaster || m.state == heartbeat.StateOpening) && m.reign.next == 0 && m.on(RuleReEpoch) {
+		m.raiseReign()
+	}
+	pe.equal = false
+}
+
+// checkConflicts forgets conflicts with masters that fell silent.
+func (m *Machine) checkConflicts() {
+	for _, p := range m.peers {
+		if p.conflictAt > 0 && (!m.hears(p) || !m.state.Reigns()) {
+			p.conflictAt = 0
+		}
+	}
+}
+
+// checkIsolation finds out whether this instance was cut off: two or more
+// confirmed peers fell silent within one lease of each other, none said
+// goodbye or is known to have stopped, and none is heard.
+func (m *Machine) checkIsolation() {
+	if m.isolated || m.cfg.Isolation != IsolationAuto || m.needsVotes() || !m.on(RuleIsolation) {
+		return
+	}
+	if m.state != heartbeat.StateMaster && m.state != heartbeat.StateDraining && m.state != heartbeat.StateOpening && m.state != heartbeat.StateSlave {
+		return
+	}
+	if m.reign.forced && m.state.Reigns() {
+		return
+	}
+	var last time.Duration
+	for _, p := range m.peers {
+		if m.now-p.heardAt <= m.t.Lease && !p.left && !p.gone {
+			return
+		}
+		if p.counts() {
+			last = max(last, p.heardAt)
+		}
+	}
+	lost := 0
+	for _, p := range m.peers {
+		if p.counts() && last-p.heardAt <= m.t.Down {
+			lost++
+		}
+	}
+	if lost < 2 {
+		return
+	}
+	m.isolated = true
+	m.event(Event{Type: EventIsolated, Detail: "no peer is heard any more; if they are really gone, use: promote --force"})
+	if m.state.Reigns() {
+		m.lose("isolated")
+	}
+}
+
+// counts reports whether p's silence says something about the network.
+func (p *peer) counts() bool { return p.ever && !p.left && !p.gone && !p.refused }
+
+// tickMaintenance ends maintenance when its time is over.
+func (m *Machine) tickMaintenance() {
+	if m.maintenance.until > 0 && m.now >= m.maintenance.until {
+		m.maintenance.until = 0
+		m.turn = turn{}
+		m.backoffUntil = max(m.backoffUntil, m.now)
+		m.event(Event{Type: EventMaintenance, Detail: "ended"})
+	}
+}
+
+func (m *Machine) inMaintenance() bool { return m.now < m.maintenance.until }
+
+func (m *Machine) setMaintenance(d time.Duration) {
+	m.maintenance.version++
+	m.changeMaintenance(d)
+	m.sendEverywhere(heartbeat.KindHeartbeat)
+}
+
+func (m *Machine) learnMaintenance(p *heartbeat.Packet) {
+	if p.Maintenance.Version > m.maintenance.version {
+		m.maintenance.version = p.Maintenance.Version
+		m.changeMaintenance(p.Maintenance.Left)
+	}
+}
+
+func (m *Machine) changeMaintenance(d time.Duration) {
+	was := m.inMaintenance()
+	m.maintenance.until = 0
+	if d > 0 {
+		m.maintenance.until = m.now + d
+	}
+	if was || d > 0 {
+		detail := "ended"
+		if d > 0 {
+			detail = "for " + d.String()
+		}
+		m.event(Event{Type: EventMaintenance, Detail: detail})
+	}
+	if d > 0 && m.state == heartbeat.StateClaiming && m.claim.kind != claimForced {
+		m.withdraw("maintenance")
+	}
+}

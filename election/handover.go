@@ -1,0 +1,281 @@
+package election
+
+import (
+	"slices"
+	"time"
+
+	"github.com/interlok-ha/interlok-ha/heartbeat"
+)
+
+// handover is a planned change of master, from the question to the heir to
+// the resignation.
+type handover struct {
+	active   bool
+	to       heartbeat.InstanceID   // who was asked for by name; zero = the best
+	heir     heartbeat.InstanceID   // who is being asked, or has agreed
+	asked    []heartbeat.InstanceID // who did not answer
+	ready    bool
+	deadline time.Duration // of the answer, or of the heir's log; 0 = none
+	must     bool          // resign even without an heir
+	reason   string
+}
+
+// orderHandover begins a hand-over on this instance's own account.
+func (m *Machine) orderHandover(in Handover) {
+	if in.NoClaimFor > 0 {
+		m.pauseUntil = m.now + in.NoClaimFor
+	}
+	m.beginHandover(in.To, in.NoClaimFor > 0, in.Reason)
+}
+
+// request passes an operator's wish for a hand-over to the master.
+func (m *Machine) request(to heartbeat.InstanceID, forced bool) {
+	if m.state == heartbeat.StateMaster {
+		m.beginHandover(to, false, "asked by an operator")
+		return
+	}
+	if pe := m.peer(m.follow.Instance); pe != nil && m.masterLive() && !forced && m.cfg.Signed && !m.state.Reigns() {
+		m.send(heartbeat.KindRequest, false, pe.addr)
+		m.out.Send[len(m.out.Send)-1].Packet.Resigned = heartbeat.Resignation{Heir: to}
+	}
+}
+
+func (m *Machine) beginHandover(to heartbeat.InstanceID, must bool, reason string) {
+	if m.hand.active {
+		m.hand.must = m.hand.must || must
+		return
+	}
+	switch m.state {
+	case heartbeat.StateMaster:
+	case heartbeat.StateOpening: // has no work yet: nothing to hand over
+		if must {
+			m.lose(reason)
+		}
+		return
+	default:
+		return
+	}
+	m.hand = handover{active: true, to: to, must: must, reason: reason}
+	m.event(Event{Type: EventHandover, Peer: to, Detail: reason})
+	m.askNextHeir()
+}
+
+// askNextHeir asks the best peer that was not asked yet. Without one, a master
+// that must go goes; another reigns on.
+func (m *Machine) askNextHeir() {
+	h := &m.hand
+	var best *peer
+	for _, p := range m.peers {
+		if !h.to.IsZero() && p.id != h.to || slices.Contains(h.asked, p.id) || !m.confirmed(p) || !eligible(p) {
+			continue
+		}
+		if best == nil || compareKey(peerKey(p), peerKey(best)) < 0 {
+			best = p
+		}
+	}
+	if best == nil || m.inMaintenance() && h.must {
+		if h.must {
+			h.heir = heartbeat.InstanceID{}
+			m.becomeDraining()
+			return
+		}
+		m.event(Event{Type: EventHandoverFails, Peer: h.to, Detail: "no peer is ready to take over"})
+		m.hand = handover{}
+		return
+	}
+	h.heir = best.id
+	h.asked = append(h.asked, best.id)
+	h.deadline = m.now + m.t.Prepared
+	m.send(heartbeat.KindPrepare, false, best.addr)
+	m.out.Send[len(m.out.Send)-1].Packet.Resigned = heartbeat.Resignation{Heir: best.id}
+}
+
+// hearPrepare: the master asks whether we would take over.
+func (m *Machine) hearPrepare(pe *peer, p *heartbeat.Packet) {
+	if p.Resigned.Heir == m.cfg.Self && m.follow.Instance == pe.id && m.state == heartbeat.StateSlave && m.mayBeHeir() {
+		m.send(heartbeat.KindReady, false, pe.addr)
+	}
+}
+
+// mayBeHeir is mayClaim without what an operator's wish overrules.
+func (m *Machine) mayBeHeir() bool {
+	return m.cfg.Candidate && !m.disk.Drained && !m.unhealthy && !m.leaving && m.fault == "" && m.now >= m.pauseUntil
+}
+
+// hearReady: the heir agrees; the work can be stopped.
+func (m *Machine) hearReady(pe *peer) {
+	if m.state == heartbeat.StateMaster && m.hand.active && m.hand.heir == pe.id && !m.hand.ready {
+		m.hand.ready = true
+		m.becomeDraining()
+	}
+}
+
+// becomeDraining stops the work while the lease is still renewed.
+func (m *Machine) becomeDraining() {
+	m.hand.deadline = 0
+	m.setState(heartbeat.StateDraining, m.hand.reason)
+	m.event(Event{Type: EventStopWork, Epoch: m.reign.epoch, Detail: m.hand.reason})
+}
+
+// workDrained: the work has stopped in a planned hand-over. The log does not
+// grow any more; the heir may need a moment to have all of it.
+func (m *Machine) workDrained() {
+	m.hand.deadline = m.now + m.t.Prepared
+	m.finishHandover()
+}
+
+// tickHandover looks at the deadlines.
+func (m *Machine) tickHandover() {
+	h := &m.hand
+	if !h.active || h.deadline == 0 {
+		return
+	}
+	switch m.state {
+	case heartbeat.StateMaster:
+		if m.now >= h.deadline {
+			m.askNextHeir()
+		}
+	case heartbeat.StateDraining:
+		m.finishHandover()
+	}
+}
+
+// finishHandover resigns once the heir holds the whole log, or does not get it
+// in time; it will pull the rest from us.
+func (m *Machine) finishHandover() {
+	h := &m.hand
+	if pe := m.peer(h.heir); pe != nil && m.hears(pe) && pe.log.Less(m.log) && m.now < h.deadline {
+		return
+	}
+	m.resign(h.heir)
+}
+
+// resign ends the reign and says who follows.
+func (m *Machine) resign(heir heartbeat.InstanceID) {
+	r := heartbeat.Resignation{Instance: m.cfg.Self, Epoch: m.reign.epoch, Heir: heir, Log: m.log}
+	m.resigned = resignation{Resignation: r, until: m.now + m.t.Down, again: 2, nextSend: m.now + m.t.Extra}
+	m.hand = handover{}
+	if m.promise.to == m.cfg.Self {
+		m.promise = promise{}
+	}
+	m.follow = following{Sighting: heartbeat.Sighting{Instance: m.cfg.Self, Epoch: r.Epoch}, at: m.now, over: true}
+	m.noMaster = m.now
+	m.turn = turn{}
+	if m.fault != "" {
+		m.setState(heartbeat.StateFault, m.fault)
+	} else {
+		m.setState(heartbeat.StateSlave, "resigned")
+	}
+	m.sendEverywhere(heartbeat.KindResign)
+	if m.leaving {
+		m.goodbye()
+	}
+}
+
+// noteResignation takes in a resignation, told by the one who resigned or by
+// its heir. It ends that reign, and no later one.
+func (m *Machine) noteResignation(r *heartbeat.Resignation) {
+	if r.Instance.IsZero() || r.Instance == m.cfg.Self {
+		return
+	}
+	if m.promise.to == r.Instance {
+		if pe := m.peer(r.Instance); pe != nil && pe.epoch <= r.Epoch {
+			m.promise = promise{}
+			m.turn = turn{}
+		}
+	}
+	if m.follow.Instance != r.Instance || m.follow.Epoch > r.Epoch {
+		return
+	}
+	if !m.follow.over {
+		m.follow.over = true
+		m.noteNoMaster()
+	}
+	if m.resigned.Resignation != *r {
+		m.resigned.Resignation = *r
+		m.resigned.until = m.now // known, not repeated
+		m.resigned.again = 0
+		m.turn = turn{}
+	}
+}
+
+func (m *Machine) resignedBy(id heartbeat.InstanceID) bool { return m.resigned.Instance == id }
+
+// heirClaims claims at once if the followed master resigned and named us.
+func (m *Machine) heirClaims() bool {
+	if !m.follow.over || !m.resignedBy(m.follow.Instance) || m.resigned.Heir != m.cfg.Self ||
+		m.resigned.Epoch < m.follow.Epoch || !m.mayBeHeir() || !m.on(RuleHeir) || m.failed > 0 {
+		return false
+	}
+	if m.cfg.Quorum > 0 && (m.now < m.embargoUntil || m.promised() && m.promise.to != m.cfg.Self || m.disk.Unsure) {
+		return false
+	}
+	m.startClaim(claimHeir)
+	return true
+}
+
+// stop leaves the cluster: a master hands over first.
+func (m *Machine) stop() {
+	if m.leaving {
+		return
+	}
+	m.leaving = true
+	switch m.state {
+	case heartbeat.StateMaster:
+		m.beginHandover(heartbeat.InstanceID{}, true, "stops")
+	case heartbeat.StateOpening:
+		m.lose("stops")
+	case heartbeat.StateClaiming:
+		m.withdraw("stops")
+		m.goodbye()
+	case heartbeat.StateDraining, heartbeat.StateStopping:
+	default:
+		m.goodbye()
+	}
+}
+
+// goodbye is the last word, said three times.
+func (m *Machine) goodbye() {
+	if m.on(RuleGoodbye) {
+		for range 3 {
+			m.sendEverywhere(heartbeat.KindLeave)
+		}
+	}
+	m.left = true
+	m.event(Event{Type: EventStopped})
+}
+
+// health: an unhealthy master resigns, an unhealthy slave is no candidate.
+func (m *Machine) health(ok bool) {
+	m.unhealthy = !ok
+	m.turn = turn{}
+	if ok {
+		return
+	}
+	switch m.state {
+	case heartbeat.StateClaiming:
+		m.withdraw("the health check fails")
+	case heartbeat.StateMaster, heartbeat.StateOpening:
+		m.beginHandover(heartbeat.InstanceID{}, true, "the health check fails")
+	}
+}
+
+// drain gives the role up and stays out.
+func (m *Machine) drain() {
+	m.disk.Drained = true
+	m.store()
+	switch m.state {
+	case heartbeat.StateClaiming:
+		m.withdraw("drained")
+	case heartbeat.StateMaster, heartbeat.StateOpening:
+		m.beginHandover(heartbeat.InstanceID{}, true, "drained")
+	}
+}
+
+// resume takes part again.
+func (m *Machine) resume() {
+	m.disk.Drained = false
+	m.store()
+	m.pauseUntil = 0
+	m.turn = turn{}
+}

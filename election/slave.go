@@ -1,0 +1,188 @@
+package election
+
+import (
+	"time"
+
+	"github.com/interlok-ha/interlok-ha/heartbeat"
+)
+
+// turn is when this slave may claim: base, by which no master is known any
+// more, and at, its own place behind those that should claim before it.
+type turn struct {
+	base time.Duration
+	at   time.Duration
+}
+
+// tickSlave ends listening and, without a master, waits for its turn to claim.
+func (m *Machine) tickSlave() {
+	switch m.state {
+	case heartbeat.StateListening:
+		if m.now < m.listenUntil {
+			return
+		}
+		m.setState(heartbeat.StateSlave, "no master is heard")
+	case heartbeat.StateSlave:
+	default:
+		return
+	}
+	if m.masterLive() {
+		return
+	}
+	m.noteNoMaster()
+	if m.heirClaims() {
+		return
+	}
+	base, slot := m.claimBase()
+	if base != m.turn.base {
+		m.turn = turn{base: base}
+	}
+	if m.now < base {
+		return
+	}
+	if m.turn.at == 0 {
+		m.turn.at = m.now + m.rng.upTo(slot/2)
+		if m.on(RuleStagger) {
+			m.turn.at += time.Duration(m.rank()) * slot
+		}
+	}
+	if m.now < m.turn.at {
+		return
+	}
+	if !m.mayClaim() {
+		m.noteNoCandidate()
+		return
+	}
+	kind := claimTimeout
+	if m.diedProved() {
+		kind = claimDead
+	}
+	m.startClaim(kind)
+}
+
+// claimBase is the time from which slaves take their turns, and the distance
+// between two of them.
+func (m *Machine) claimBase() (base, slot time.Duration) {
+	slot = m.t.Slot
+	switch {
+	case m.diedProved():
+		base = m.noMaster
+		slot = min(slot, 2*m.t.Short)
+	case m.follow.over:
+		base = m.noMaster
+	default:
+		base = m.follow.at + max(m.t.Down, m.follow.lease)
+		if m.follow.Instance.IsZero() {
+			base = m.noMaster
+		}
+	}
+	if m.follow.over && m.resignedBy(m.follow.Instance) && !m.resigned.Heir.IsZero() && m.on(RuleHeir) {
+		base += m.t.Backoff // the heir goes first
+		if m.follow.Instance == m.cfg.Self {
+			base += m.t.Down
+		}
+	}
+	base = max(base, m.listenUntil, m.backoffUntil, m.pauseUntil)
+	if m.cfg.Quorum > 0 {
+		base = max(base, m.embargoUntil)
+		if m.promised() && m.promise.to != m.cfg.Self && m.on(RulePromise) {
+			base = max(base, m.promise.until)
+		}
+	}
+	return base, slot
+}
+
+func (m *Machine) diedProved() bool { return m.follow.over && !m.follow.obituary.Instance.IsZero() }
+
+// mayClaim reports whether this instance may become master at all.
+func (m *Machine) mayClaim() bool {
+	if !m.cfg.Candidate || m.disk.Drained || m.unhealthy || m.leaving || m.fault != "" || m.inMaintenance() {
+		return false
+	}
+	if m.cfg.Quorum > 0 {
+		if m.disk.Unsure || m.quorumDiffers() {
+			return false
+		}
+		return true
+	}
+	m.checkIsolation()
+	return !m.isolated
+}
+
+// quorumDiffers reports whether a confirmed peer goes by another quorum.
+func (m *Machine) quorumDiffers() bool {
+	for _, p := range m.peers {
+		if p.quorum != m.cfg.Quorum && m.confirmed(p) {
+			return true
+		}
+	}
+	return false
+}
+
+// noteNoCandidate tells once that nobody took over for two leases.
+func (m *Machine) noteNoCandidate() {
+	if m.told.noCandidate || m.now < m.noMaster+2*m.t.Down {
+		return
+	}
+	for _, p := range m.peers {
+		if m.hears(p) && eligible(p) {
+			return
+		}
+	}
+	m.told.noCandidate = true
+	m.event(Event{Type: EventNoCandidate, Detail: "no instance may become master: resume one, end maintenance, or promote --force"})
+}
+
+// hearClaim takes in a claim of a peer.
+func (m *Machine) hearClaim(pe *peer, p *heartbeat.Packet) {
+	switch m.state {
+	case heartbeat.StateOpening, heartbeat.StateMaster, heartbeat.StateDraining:
+		if m.on(RuleObject) {
+			m.extra(heartbeat.KindHeartbeat) // the objection
+		}
+	case heartbeat.StateClaiming:
+		m.crossed(pe, p)
+	case heartbeat.StateListening, heartbeat.StateSlave:
+		if m.masterLive() && m.follow.Instance != pe.id {
+			if m.on(RuleRelay) {
+				m.extra(heartbeat.KindHeartbeat) // the objection, relayed
+			}
+			return
+		}
+		if m.cfg.Quorum > 0 && !m.confirmed(pe) && m.on(RuleConfirmed) {
+			return // it may hear nobody and never win
+		}
+		if pe.claims > 1 && m.on(RuleFailedClaim) {
+			return // it failed before: don't wait for it again
+		}
+		if m.on(RuleBackOff) {
+			m.backoffUntil = max(m.backoffUntil, m.now+max(m.t.Backoff, pe.delay*3))
+		}
+	}
+}
+
+// becomeFault takes an instance out that may neither vote nor claim.
+func (m *Machine) becomeFault(why string) {
+	if m.fault != "" {
+		return
+	}
+	m.fault = why
+	m.event(Event{Type: EventFault, Detail: why})
+	switch {
+	case m.state == heartbeat.StateClaiming:
+		m.withdraw(why)
+		m.setState(heartbeat.StateFault, why)
+	case m.state.Reigns():
+		m.lose(why)
+	case m.state != heartbeat.StateStopping:
+		m.setState(heartbeat.StateFault, why)
+	}
+}
+
+// endFault takes part again once the cause is gone.
+func (m *Machine) endFault() {
+	m.fault = ""
+	if m.state == heartbeat.StateFault {
+		m.listenUntil = m.now + m.t.Down
+		m.setState(heartbeat.StateSlave, "the fault is gone")
+	}
+}
