@@ -1,6 +1,8 @@
 package config
 
 import (
+	"fmt"
+	"io"
 	"net/netip"
 	"time"
 )
@@ -43,11 +45,8 @@ const (
 // Secret is one 32-byte key. Printing it shows asterisks.
 type Secret [32]byte
 
-// String hides the secret.
-func (Secret) String() string { return masked }
-
-// GoString hides the secret.
-func (Secret) GoString() string { return masked }
+// Format hides the secret from every verb.
+func (Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, masked) }
 
 // Network is how heartbeats travel.
 type Network struct {

@@ -1,0 +1,177 @@
+package config
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+func summary(s *Settings) string {
+	p := s.Ping
+	switch {
+	case s.Design == Design306:
+		return fmt.Sprintf("%s %v×%d %v:%d", s.Design, s.Election.Delay, s.Election.Retries, s.Network.Group, s.Network.Port)
+	case p.Mode == SocketTCP:
+		return fmt.Sprintf("%s %s %s:%d %v", s.Design, p.Mode, p.TCPHost, p.TCPPort, p.TCPPeers)
+	}
+	return fmt.Sprintf("%s %s %v:%d %d %v %v", s.Design, p.Mode, p.Group, p.Port, s.Election.Position, p.Interval, p.Timeout)
+}
+
+// Relations between keys. want holds parts of the faults, each on its own line
+// and in order; warn the same of the warnings. Nothing else may be said.
+func TestRelations(t *testing.T) {
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "key"), testKey, 0o600)
+	write(t, filepath.Join(dir, "open"), testKey, 0o644)
+	write(t, filepath.Join(dir, "group"), testKey, 0o640)
+	write(t, filepath.Join(dir, "token"), "s3cret", 0o600)
+	write(t, filepath.Join(dir, "opentoken"), "s3cret", 0o644)
+	write(t, filepath.Join(dir, "words"), "a b\n", 0o600)
+	write(t, filepath.Join(dir, "empty"), "\n", 0o600)
+	const mg, mp = "failover.multicast.group=230.0.0.9 ", "failover.multicast.port=4444 "
+	const pair = mg + mp
+	for _, tt := range []struct{ sets, want, warn string }{
+		// timers
+		{"failover.retries=2", "", "failover.retries: one lost"},
+		{"failover.delay=100 failover.retries=3", "", ""},
+		{"failover.delay=99 failover.retries=3", "", "failover.delay: delay × retries is 297ms; under 300ms a busy machine causes false takeovers unless the process runs with real-time priority"},
+		{"failover.delay=100 failover.retries=2", "", "failover.retries: one lost|failover.delay: delay × retries is 200ms"},
+		{"failover.delay=1 failover.retries=3", "failover.delay: \"1\" is too short", ""},
+		{"failover.workload.fence.timeout=1000", "", ""},
+		{"failover.workload.fence.timeout=1001", "", "failover.workload.fence.timeout: 1.001s is more than a fifth of delay × retries; the command is killed after 1s"},
+		{"failover.delay=100", "", ""}, // the default fence timeout gives way in silence
+
+		// quorum
+		{"failover.isolation=quorum", "failover.isolation: it needs a quorum", ""},
+		{"failover.isolation=quorum failover.quorum=2", "", ""},
+		{"failover.isolation=quorum failover.quorum=x", "failover.quorum: \"x\" is not", ""},
+		{"failover.quorum=2 failover.votes=3", "", ""},
+		{"failover.quorum=2 failover.votes=4", "failover.votes: 4 votes are more than the 3 there are", ""},
+		{"failover.quorum=2 failover.voters=a;b;c", "", ""},
+		{"failover.quorum=2 failover.voters=a;b;c;d", "failover.voters: 4 voters are more than the 3 votes", ""},
+		{"failover.votes=2 failover.voters=a", "", "failover.votes: it has no effect|failover.voters: it has no effect"},
+		{"failover.quorum=2 failover.trust.refusal=true", "", "failover.trust.refusal: where a firewall"},
+
+		// the 3.3 design
+		{mg, "failover.multicast.port: missing, failover.multicast.group needs it; write failover.multicast.port=PORT", ""},
+		{mp, "failover.multicast.group: missing, failover.multicast.port needs it", ""},
+		{pair, "", ""},
+		{pair + "failover.socket.mode=multicast", "", ""},
+		{"failover.socket.mode=multicast", "failover.multicast.group: missing, and failover.multicast.port too", ""},
+		{"failover.socket.mode=tcp", "failover.tcp.port: missing, failover.socket.mode=tcp needs it; write failover.tcp.port=PORT (and failover.tcp.host", ""},
+		{"failover.socket.mode=tcp failover.tcp.host=a", "failover.tcp.port: missing, failover.socket.mode=tcp needs it; write failover.tcp.port=PORT", ""},
+		{"failover.socket.mode=tcp failover.tcp.port=1", "", ""},
+		{pair + "failover.socket.mode=tcp failover.tcp.port=1", "", ""},
+		{mg + "failover.socket.mode=tcp failover.tcp.port=1", "failover.multicast.port: missing", ""},
+		{"failover.tcp.port=1 failover.tcp.peers=a:1", "failover.socket.mode: missing, failover.tcp.port needs it; write failover.socket.mode=tcp", ""},
+		{"failover.socket.mode=jgroups", "failover.socket.mode: jgroups is not supported; write multicast or tcp", ""},
+		{pair + "failover.group=230.0.0.1", "failover.group: it belongs to the 3.0.6 design, but failover.multicast.group (--set) chooses the 3.3 design", ""},
+		{pair + "failover.port=1 failover.delay=1s failover.retries=3 failover.quorum=0 failover.key=" + testKey,
+			"failover.port: it belongs|failover.delay: it belongs|failover.retries: it belongs|failover.quorum: it belongs|failover.key: it belongs", "*"},
+		{pair + "failover.key.file=" + dir + "/key", "failover.key.file: it belongs", ""},
+		{pair + "failover.peers=a failover.isolation=continue", "", "failover.peers: the 3.3 design, which failover.multicast.group chooses, does not read it|failover.isolation: the 3.3 design"},
+		{pair + "failover.slave.position=1 failover.candidate=false failover.cluster=c failover.interface=lo", "", ""},
+		{"failover.instance.timeout.seconds=9", "", "failover.instance.timeout.seconds: only the 3.3 design reads it"},
+		{pair + "failover.instance.timeout.seconds=3", "failover.instance.timeout.seconds: 3s is not longer than the 3s between two pings", ""},
+		{"failover.socket.mode=tcp failover.tcp.port=1 failover.tcp.peers=a:1;b:1", "", ""},
+		{"failover.socket.mode=tcp failover.tcp.port=1 failover.tcp.peers=a:1;b:1;c:1", "", "failover.instance.timeout.seconds: with 3 peers a Java master can be silent for 23s"},
+
+		// secrets
+		{"failover.key=" + testKey, "", "failover.key: other users can see it in the list of processes"},
+		{"failover.key.file=" + dir + "/key", "", ""},
+		{"failover.key=" + testKey + " failover.key.file=" + dir + "/key", "failover.key.file: failover.key (--set) is given too; keep one of the two", "*"},
+		{"failover.key.file=" + dir + "/open", "failover.key.file: others can read " + dir + "/open (mode 0644); run chmod 600 " + dir + "/open", ""},
+		{"failover.key.file=" + dir + "/group", "(mode 0640); run chmod 600", ""},
+
+		// health
+		{"failover.health.timeout=1s failover.health.failures=1", "", "failover.health.timeout: it has no effect without failover.health.command|failover.health.failures: it has no effect"},
+
+		// admin
+		{"failover.admin.listen=127.0.0.1:1", "", ""},
+		{"failover.admin.listen=10.0.0.1:1", "", "failover.admin.listen: anyone who reaches 10.0.0.1:1 can read the state"},
+		{"failover.admin.listen=127.0.0.1:1 failover.admin.token.file=" + dir + "/token", "", ""},
+		{"failover.admin.listen=[::1]:1 failover.admin.token.file=" + dir + "/token", "", ""},
+		{"failover.admin.listen=localhost:1 failover.admin.token.file=" + dir + "/token", "", ""},
+		{"failover.admin.listen=:1 failover.admin.token.file=" + dir + "/token", "failover.admin.token.file: without TLS the token would travel in clear text to :1; write failover.admin.tls.cert and failover.admin.tls.key", ""},
+		{"failover.admin.listen=node-a:1 failover.admin.token.file=" + dir + "/token", "without TLS", ""},
+		{"failover.admin.listen=:1 failover.admin.insecure=true failover.admin.token.file=" + dir + "/token", "", ""},
+		{"failover.admin.listen=:1 failover.admin.tls.cert=" + dir + "/key failover.admin.tls.key=" + dir + "/key failover.admin.token.file=" + dir + "/token", "", ""},
+		{"failover.admin.listen=127.0.0.1:1 failover.admin.tls.cert=" + dir + "/key", "failover.admin.tls.key: missing, failover.admin.tls.cert needs it", ""},
+		{"failover.admin.listen=127.0.0.1:1 failover.admin.tls.key=" + dir + "/key", "failover.admin.tls.cert: missing, failover.admin.tls.key needs it", ""},
+		{"failover.admin.token.file=" + dir + "/token", "", "failover.admin.token.file: it has no effect without failover.admin.listen"},
+		{"failover.admin.listen=:1 failover.admin.insecure=true failover.admin.token.file=" + dir + "/opentoken", "", "others can read " + dir + "/opentoken (mode 0644)"},
+		{"failover.admin.listen=127.0.0.1:1 failover.admin.token.file=" + dir + "/words", "holds more than one word", ""},
+		{"failover.admin.listen=127.0.0.1:1 failover.admin.token.file=" + dir + "/empty", "holds no token", ""},
+
+		// cache
+		{"failover.cache.time.to.live=60", "", "failover.cache.time.to.live: it has no effect while failover.cache.eternal is true"},
+		{"failover.cache.time.to.live=60 failover.cache.eternal=false", "", ""},
+	} {
+		s, err := Load(source(strings.Fields(tt.sets)...))
+		var faults, warnings []string
+		if err != nil {
+			faults = strings.Split(err.Error(), "\n")
+		} else {
+			warnings = s.Warnings
+		}
+		if !match(faults, tt.want) {
+			t.Errorf("%s\n\tfaults %q\n\twant %q", tt.sets, faults, tt.want)
+		}
+		if tt.warn != "*" && err == nil && !match(warnings, tt.warn) {
+			t.Errorf("%s\n\twarnings %q\n\twant %q", tt.sets, warnings, tt.warn)
+		}
+	}
+}
+
+func match(got []string, want string) bool {
+	var parts []string
+	if want != "" {
+		parts = strings.Split(want, "|")
+	}
+	if len(got) != len(parts) {
+		return false
+	}
+	for i := range got {
+		if !strings.Contains(got[i], parts[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+// A key in a file that others can read is no secret.
+func TestKeyInOpenFile(t *testing.T) {
+	in(t, map[string]string{"b.properties": "failover.key=" + testKey})
+	src := source()
+	src.File = "b.properties"
+	for _, tt := range []struct {
+		mode os.FileMode
+		want string
+	}{{0o600, ""}, {0o644, "b.properties:1: failover.key: others can read this file (mode 0644)"}} {
+		if err := os.Chmod("b.properties", tt.mode); err != nil {
+			t.Fatal(err)
+		}
+		s, err := Load(src)
+		if err != nil || !match(s.Warnings, tt.want) {
+			t.Errorf("mode %o: got %v, %v", tt.mode, s, err)
+		}
+	}
+}
+
+func TestStopBudget(t *testing.T) {
+	s := &Settings{Design: Design306, Election: Election{Delay: time.Second, Retries: 5}, Workload: Workload{FenceTimeout: 500 * time.Millisecond}}
+	if got := s.StopBudget(); got != 500*time.Millisecond {
+		t.Errorf("got %v", got)
+	}
+	s.Election.Delay = 100 * time.Millisecond
+	if got := s.StopBudget(); got != 100*time.Millisecond {
+		t.Errorf("got %v", got)
+	}
+	s.Design, s.Ping.Timeout = Design33, time.Second
+	if got := s.StopBudget(); got != 200*time.Millisecond {
+		t.Errorf("got %v", got)
+	}
+}
