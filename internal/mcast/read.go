@@ -1,0 +1,90 @@
+package mcast
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+)
+
+const (
+	// readSize is greater than any packet of the protocol, so that one that is
+	// too long is seen to be too long instead of being cut to a valid length.
+	readSize = 2048
+	oobSize  = 128
+	// A read can fail for a moment, say when a card goes down. After maxFails
+	// failures in a row, pause apart, it is not for a moment.
+	maxFails = 20
+	pause    = 50 * time.Millisecond
+)
+
+// past is the deadline that wakes a blocked read.
+var past = time.Unix(1, 0)
+
+// Run receives from both sockets until ctx is cancelled, then returns nil. It
+// calls fn for each packet, multicast says by which socket it came. b is valid
+// during the call only. Two goroutines call fn, one for each socket.
+func (c *Conn) Run(ctx context.Context, fn func(b []byte, from netip.AddrPort, multicast bool)) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if err := errors.Join(c.group.SetReadDeadline(time.Time{}), c.unicast.SetReadDeadline(time.Time{})); err != nil {
+		return fmt.Errorf("receive heartbeats: %w", err)
+	}
+	var wg sync.WaitGroup
+	var errGroup, errUnicast error
+	wg.Go(func() {
+		<-ctx.Done()
+		_ = c.group.SetReadDeadline(past) // a closed socket needs no waking
+		_ = c.unicast.SetReadDeadline(past)
+	})
+	wg.Go(func() {
+		defer cancel()
+		errGroup = c.read(ctx, c.group, true, fn)
+	})
+	wg.Go(func() {
+		defer cancel()
+		errUnicast = c.read(ctx, c.unicast, false, fn)
+	})
+	wg.Wait()
+	return errors.Join(errGroup, errUnicast)
+}
+
+func (c *Conn) read(ctx context.Context, conn *net.UDPConn, multicast bool, fn func([]byte, netip.AddrPort, bool)) error {
+	buf, oob := make([]byte, readSize), make([]byte, oobSize)
+	fails := 0
+	for {
+		n, oobn, _, from, err := conn.ReadMsgUDPAddrPort(buf, oob)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case tooLong(err):
+			n = len(buf)
+		case err != nil:
+			if fails++; fails >= maxFails || errors.Is(err, net.ErrClosed) {
+				return fmt.Errorf("receive heartbeats on %v: %w", conn.LocalAddr(), err)
+			}
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-time.After(pause):
+			}
+			continue
+		}
+		fails = 0
+		if multicast && c.checked && !c.ours(oob[:oobn]) {
+			continue
+		}
+		fn(buf[:n], netip.AddrPortFrom(from.Addr().Unmap(), from.Port()), multicast)
+	}
+}
+
+// ours reports whether a packet was sent to our group and came in by our
+// interface. The kernel filters too where it can (Linux); this is for where it
+// cannot.
+func (c *Conn) ours(oob []byte) bool {
+	dst, index := destination(oob)
+	return dst == c.to.Addr().WithZone("") && (index == 0 || index == c.ifi.Index)
+}
