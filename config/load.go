@@ -42,7 +42,8 @@ func Load(src Source) (*Settings, error) {
 		return nil, l.faults
 	}
 	l.s.shown = l.show()
-	return &l.s, nil
+	s := l.s // leaves the raw values behind
+	return &s, nil
 }
 
 // loader is one run of Load.
