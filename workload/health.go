@@ -41,16 +41,16 @@ func DefaultHealthConfig() HealthConfig {
 func (c HealthConfig) validate() error {
 	var faults []error
 	if len(c.Command) == 0 || c.Command[0] == "" {
-		faults = append(faults, errors.New("Command: none given"))
+		faults = append(faults, errors.New("command: none given"))
 	}
 	if c.Interval <= 0 {
-		faults = append(faults, fmt.Errorf("Interval: %v is not positive", c.Interval))
+		faults = append(faults, fmt.Errorf("interval: %v is not positive", c.Interval))
 	}
 	if c.Timeout <= 0 {
-		faults = append(faults, fmt.Errorf("Timeout: %v is not positive", c.Timeout))
+		faults = append(faults, fmt.Errorf("timeout: %v is not positive", c.Timeout))
 	}
 	if c.Failures <= 0 {
-		faults = append(faults, fmt.Errorf("Failures: %d is not positive", c.Failures))
+		faults = append(faults, fmt.Errorf("failures: %d is not positive", c.Failures))
 	}
 	return errors.Join(faults...)
 }

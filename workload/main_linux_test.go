@@ -2,6 +2,7 @@ package workload
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -38,7 +39,8 @@ func TestMain(m *testing.M) {
 			testLeaf()
 		}
 	}
-	if err := BecomeSubreaper(); err != nil {
+	// Else each keeper of a race-checked binary takes a second to exit.
+	if err := errors.Join(os.Setenv("GORACE", "atexit_sleep_ms=0"), BecomeSubreaper()); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
@@ -176,6 +178,12 @@ func node(t *testing.T, how string) (cmd *exec.Cmd, keeper int, tree []int) {
 	}
 	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
 	fds := pids(t, r, 1+treeSize)
+	// The test adopts the keeper, and waits for it.
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		_ = unix.Waitid(unix.P_PIDFD, fds[0], nil, unix.WEXITED, nil)
+	})
 	return cmd, fds[0], fds[1:]
 }
 

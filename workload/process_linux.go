@@ -20,7 +20,7 @@ const (
 	// patience is how long a keeper may take to do what it was told before
 	// the node does it itself.
 	patience = 200 * time.Millisecond
-	verb = "keeper"
+	verb     = "keeper"
 )
 
 // Process is one run of COMMAND under its keeper. Its methods may be called

@@ -37,16 +37,16 @@ func (p Policy) validate() error {
 	switch p.Restart {
 	case RestartOnFailure, RestartAlways, RestartNo:
 	default:
-		faults = append(faults, fmt.Errorf("Restart: %q is none of on-failure, always, no", p.Restart))
+		faults = append(faults, fmt.Errorf("restart: %q is none of on-failure, always, no", p.Restart))
 	}
 	if p.Delay < 0 {
-		faults = append(faults, fmt.Errorf("Delay: %v is negative", p.Delay))
+		faults = append(faults, fmt.Errorf("delay: %v is negative", p.Delay))
 	}
 	if p.Limit < 0 {
-		faults = append(faults, fmt.Errorf("Limit: %d is negative", p.Limit))
+		faults = append(faults, fmt.Errorf("limit: %d is negative", p.Limit))
 	}
 	if p.Window <= 0 {
-		faults = append(faults, fmt.Errorf("Window: %v is not positive", p.Window))
+		faults = append(faults, fmt.Errorf("window: %v is not positive", p.Window))
 	}
 	return errors.Join(faults...)
 }
