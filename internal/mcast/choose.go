@@ -163,8 +163,8 @@ func (h host) unusable(group netip.Addr, err error) error {
 	var names []string
 	for _, c := range h.cards {
 		a, ok := c.addr(group)
-		if !ok || c.usable(true) != nil {
-			continue
+		if !ok || c.usable(true) != nil || group.Is6() && c.flags&net.FlagLoopback != 0 {
+			continue // most systems have no IPv6 multicast on loopback
 		}
 		note := ""
 		if c.flags&net.FlagLoopback != 0 {

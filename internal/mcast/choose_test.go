@@ -43,7 +43,7 @@ func TestChoose(t *testing.T) {
 		{name: "wider group, only a link-local address", cards: all, group: "ff05::9", ifi: "eth1", want: "eth1 fe80::8%eth1"},
 		{name: "link-local group without a route, one card", cards: []card{lo, eth1, down}, group: "ff02::9", want: "eth1 fe80::8%eth1"},
 		{name: "link-local group without a route, two cards", cards: all, group: "ff02::9",
-			err: []string{"failover.interface: lo (::1, this machine only), eth0 (fe80::7), eth1 (fe80::8)"}},
+			err: []string{"failover.interface: eth0 (fe80::7), eth1 (fe80::8)"}},
 		{name: "no route", cards: all, group: "230.0.0.1",
 			err: []string{"find the interface for group 230.0.0.1", "no route", "choose one with failover.interface: lo (127.0.0.1, this machine only), eth0 (192.0.2.7), eth1 (198.51.100.7)"}},
 		{name: "a route to lo", cards: all, group: "230.0.0.1", route: "127.0.0.1", err: []string{"leads to lo, which keeps all packets on this machine", "lo (127.0.0.1"}},

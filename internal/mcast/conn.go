@@ -98,16 +98,16 @@ func Open(cfg Config) (*Conn, error) {
 }
 
 // checkRoute finds at start what every send would fail of later: an interface
-// that has no route to IPv6 multicast, as lo has none in Linux. It sends nothing.
-// The kernel asks for the interface in the address of link-local groups only;
-// IPv4 needs no route once the interface is set.
+// without IPv6 multicast, as lo is in Linux. It sends nothing. Only for
+// link-local groups does the kernel take the interface from the address; IPv4
+// needs no route once the interface is set.
 func (c *Conn) checkRoute() error {
 	if !c.to.Addr().Is6() || !c.to.Addr().IsLinkLocalMulticast() {
 		return nil
 	}
 	conn, err := net.DialUDP("udp6", nil, net.UDPAddrFromAddrPort(c.to))
 	if err != nil {
-		return fmt.Errorf("find the route to group %v: %w; add one for ff00::/8 on %s, or choose another failover.interface", c.to.Addr(), err, c.ifi.Name)
+		return fmt.Errorf("find the route to group %v: %w; choose another failover.interface, or an IPv4 failover.group", c.to.Addr(), err)
 	}
 	return conn.Close()
 }

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -22,23 +23,25 @@ func loopback(t *testing.T, v6 bool) Config {
 	t.Helper()
 	cfg := Config{Interface: loopbackName(t), TTL: 1, Port: freePort(t)}
 	r := rand.Uint32()
-	if v6 {
-		cfg.Group = netip.AddrFrom16([16]byte{0xff, 0x02, 12: byte(r >> 24), byte(r >> 16), byte(r >> 8), byte(r)})
-		c, err := net.ListenPacket("udp6", "[::1]:0")
-		if err != nil {
-			t.Skip("this machine has no IPv6 loopback:", err)
-		}
-		c.Close()
-		probe, err := net.Dial("udp6", fmt.Sprintf("[ff02::1%%%s]:9", cfg.Interface))
-		if err != nil {
-			t.Skip("no IPv6 multicast on loopback; root could run: ip -6 route add multicast ff00::/8 dev lo table local:", err)
-		}
-		probe.Close()
-	} else {
+	if !v6 {
 		cfg.Group = netip.AddrFrom4([4]byte{239, byte(r >> 16), byte(r >> 8), byte(r)})
+		return cfg
 	}
+	cfg.Group = netip.AddrFrom16([16]byte{0xff, 0x02, 12: byte(r >> 24), byte(r >> 16), byte(r >> 8), byte(r)})
+	if ifi := os.Getenv(interfaceEnv); ifi != "" {
+		cfg.Interface = ifi
+		return cfg
+	}
+	c, err := net.Dial("udp6", fmt.Sprintf("[ff02::1%%%s]:9", cfg.Interface))
+	if err != nil {
+		t.Skip("loopback has no IPv6 multicast here; TestIPv6 has an interface that has:", err)
+	}
+	c.Close()
 	return cfg
 }
+
+// interfaceEnv names the interface for the IPv6 tests, see TestIPv6.
+const interfaceEnv = "MCAST_TEST_INTERFACE"
 
 func loopbackName(t *testing.T) string {
 	t.Helper()
