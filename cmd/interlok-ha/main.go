@@ -1,0 +1,37 @@
+// Command interlok-ha takes part in a cluster of instances of which exactly one
+// works, and asks or orders the instances that do.
+//
+// Start with `interlok-ha run -- COMMAND`. Every other verb finds an instance
+// of this machine by its Unix socket. One file holds one verb; this one and
+// root.go hold what they share.
+//
+// Data goes to standard output, everything else to standard error. Exit codes:
+// 0 done, 1 failed, 2 bad usage, 3 no instance reached; is-master: 0 master,
+// 1 slave, 3 unknown; config check: 4 faults; run with a command that ends by
+// itself: that command's code; 70: the guard ended the process because work
+// would not stop.
+package main
+
+import (
+	"context"
+	"io"
+	"os"
+
+	"github.com/interlok-ha/interlok-ha/workload"
+)
+
+func main() {
+	os.Exit(run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr, os.Environ()))
+}
+
+// run is the whole program: it returns the exit code. Nothing below it exits
+// or reads the process's environment.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer, environ []string) int {
+	// The keeper is this binary under another name; it must be small and sees
+	// none of what follows.
+	if len(args) > 0 && args[0] == "keeper" {
+		return workload.KeeperMain(args[1:], environ)
+	}
+	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, environ: environ}
+	return a.execute(ctx, args)
+}

@@ -1,0 +1,138 @@
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"runtime"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/interlok-ha/interlok-ha/config"
+	"github.com/interlok-ha/interlok-ha/node"
+	"github.com/rs/zerolog"
+	"github.com/spf13/cobra"
+)
+
+func (a *app) runVerb() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "run [FILE] [--set KEY=VALUE]... [-- COMMAND ARG...]",
+		Short: "Take part; COMMAND runs only while this instance is master",
+		Long: `Take part in the cluster. COMMAND runs only while this instance is master, and
+without a shell in between. Without COMMAND the instance only holds the role.
+FILE is a bootstrap.properties; without one, every setting has a default.
+
+SIGTERM and SIGINT stop COMMAND, then hand over, then exit; a second one stops
+at once.`,
+		Example: `  interlok-ha run -- ./my-service --port 8080
+  interlok-ha run bootstrap.properties --name a -- ./my-service`,
+		Args: runArgs,
+	}
+	s := settingsFlags(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		file, command := splitArgs(cmd, args)
+		if len(command) > 0 && runtime.GOOS != "linux" {
+			return usageError("running a COMMAND needs Linux; "+runtime.GOOS+" has no way to end it surely when the instance dies", "")
+		}
+		loaded, err := a.load(cmd, s, file)
+		if err != nil {
+			return err
+		}
+		log := a.logger()
+		for _, warning := range loaded.Warnings {
+			log.Warn().Msg(warning)
+		}
+		return a.takePart(cmd.Context(), loaded, command, log)
+	}
+	return cmd
+}
+
+// takePart runs the instance until it ends or is told to.
+func (a *app) takePart(ctx context.Context, s *config.Settings, command []string, log zerolog.Logger) error {
+	socket, err := config.SocketPath(a.socketRoot(), s.Cluster, s.Name)
+	if err != nil {
+		return err
+	}
+	ctx, now, done := untilSignalled(ctx, log)
+	defer done()
+	n, err := node.New(node.Options{
+		Settings:   s,
+		Command:    command,
+		Stdout:     a.stdout,
+		Stderr:     a.stderr,
+		Stdin:      a.stdin,
+		Log:        log,
+		Now:        now,
+		SocketPath: socket,
+		Version:    readBuild(debug.ReadBuildInfo()).Version,
+	})
+	if err != nil {
+		return err
+	}
+	return n.Run(ctx)
+}
+
+// untilSignalled ends the context at the first SIGTERM or SIGINT and closes now
+// at the second. SIGHUP is caught and does nothing yet; it is not ignored,
+// since that would be passed on to COMMAND.
+func untilSignalled(parent context.Context, log zerolog.Logger) (ctx context.Context, now <-chan struct{}, done func()) {
+	ctx, cancel := context.WithCancel(parent)
+	atOnce := make(chan struct{})
+	stop := make(chan os.Signal, 2)
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(stop, syscall.SIGTERM, os.Interrupt)
+	signal.Notify(hangup, syscall.SIGHUP)
+	quit := make(chan struct{})
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for n := 1; ; {
+			select {
+			case sig := <-stop:
+				switch n {
+				case 1:
+					log.Info().Stringer("signal", sig).Msg("Stopping; a second signal stops at once")
+					cancel()
+				case 2:
+					log.Warn().Stringer("signal", sig).Msg("Stopping at once")
+					close(atOnce)
+				}
+				n++
+			case <-hangup:
+			case <-quit:
+				return
+			}
+		}
+	}()
+	return ctx, atOnce, func() {
+		signal.Stop(stop)
+		signal.Stop(hangup)
+		close(quit)
+		<-ended
+		cancel()
+	}
+}
+
+// runArgs allows one word before the dashes.
+func runArgs(cmd *cobra.Command, args []string) error {
+	dash := cmd.ArgsLenAtDash()
+	before := len(args)
+	if dash >= 0 {
+		before = dash
+	}
+	if before > 1 {
+		return usageError("run takes one FILE, not "+quoted(args[1])+" too", "a COMMAND stands behind two dashes: interlok-ha run -- COMMAND ARG...")
+	}
+	if dash >= 0 && len(args) == dash {
+		return usageError("no COMMAND stands behind the dashes", "leave them out to hold only the role")
+	}
+	return nil
+}
+
+func splitArgs(cmd *cobra.Command, args []string) (file string, command []string) {
+	dash := cmd.ArgsLenAtDash()
+	if dash < 0 {
+		return first(args), nil
+	}
+	return first(args[:dash]), args[dash:]
+}
