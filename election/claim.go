@@ -94,7 +94,7 @@ func (m *Machine) tickClaim() {
 	if m.now >= c.until {
 		m.failed++
 		m.withdraw("nobody confirmed the claim")
-		m.backoffUntil = m.now + m.t.Backoff + m.rng.upTo(m.t.Down<<min(m.failed, 3))
+		m.backoffUntil = m.now + m.t.Backoff + m.rng.upTo(min(m.t.Down, m.t.Delay<<min(m.failed, 10)))
 		return
 	}
 	if !c.stored {
@@ -165,7 +165,9 @@ func (m *Machine) crossed(pe *peer, p *heartbeat.Packet) {
 		m.raiseClaim()
 		return
 	}
-	m.extra(heartbeat.KindClaim)
+	if c.stored {
+		m.extra(heartbeat.KindClaim)
+	}
 }
 
 // hearRefusal: a voter has granted a greater epoch; go above it and ask again.

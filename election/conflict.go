@@ -67,10 +67,20 @@ func (m *Machine) conflictOver(pe *peer) {
 		return
 	}
 	pe.conflictAt = 0
-	if pe.equal && (m.state == heartbeat.StateMaster || m.state == heartbeat.StateOpening) && m.reign.next == 0 && m.on(RuleReEpoch) {
-		m.raiseReign()
+	if pe.equal && m.state.Reigns() {
+		m.disk.Reigned = max(m.disk.Reigned, m.reign.epoch+1) // tickReign goes above it
 	}
 	pe.equal = false
+}
+
+// inConflict reports whether another master is heard.
+func (m *Machine) inConflict() bool {
+	for _, p := range m.peers {
+		if p.conflictAt > 0 && m.hears(p) {
+			return true
+		}
+	}
+	return false
 }
 
 // checkConflicts forgets conflicts with masters that fell silent.

@@ -195,6 +195,7 @@ func (m *Machine) noteResignation(r *heartbeat.Resignation) {
 		m.resigned.Resignation = *r
 		m.resigned.until = m.now // known, not repeated
 		m.resigned.again = 0
+		m.resigned.at = m.now
 		m.turn = turn{}
 	}
 }
@@ -204,7 +205,7 @@ func (m *Machine) resignedBy(id heartbeat.InstanceID) bool { return m.resigned.I
 // heirClaims claims at once if the followed master resigned and named us.
 func (m *Machine) heirClaims() bool {
 	if !m.follow.over || !m.resignedBy(m.follow.Instance) || m.resigned.Heir != m.cfg.Self ||
-		m.resigned.Epoch < m.follow.Epoch || !m.mayBeHeir() || !m.on(RuleHeir) || m.failed > 0 {
+		m.resigned.Epoch < m.follow.Epoch || !m.mayBeHeir() || !m.on(RuleHeir) || m.failed > 0 || m.now-m.resigned.at > m.t.Backoff {
 		return false
 	}
 	if m.cfg.Quorum > 0 && (m.now < m.embargoUntil || m.promised() && m.promise.to != m.cfg.Self || m.disk.Unsure) {

@@ -150,6 +150,7 @@ type resignation struct {
 	until    time.Duration
 	nextSend time.Duration // the quick repetitions of the first moments
 	again    int
+	at       time.Duration // when it was heard
 }
 
 func (m *Machine) tickResigned() {

@@ -183,7 +183,8 @@ func (m *Machine) note(pe *peer, p *heartbeat.Packet, from netip.AddrPort) {
 	pe.deaf = len(p.Heard) == 0
 	pe.heardAt = m.now
 	pe.grown++
-	pe.left, pe.silent, pe.refused = false, false, false
+	pe.silent, pe.refused = false, false
+	pe.left = pe.left && p.Kind == heartbeat.KindLeave
 	if p.Promise.Instance == m.cfg.Self && p.Promise.Seq <= m.seq {
 		pe.ackSeq, pe.ackEpoch = p.Promise.Seq, p.Promise.Epoch
 	} else {
@@ -197,7 +198,7 @@ func (m *Machine) note(pe *peer, p *heartbeat.Packet, from netip.AddrPort) {
 			break
 		}
 	}
-	if first || back {
+	if (first || back) && p.Kind != heartbeat.KindLeave {
 		m.event(Event{Type: EventPeerJoined, Peer: pe.id, Name: pe.name})
 	}
 	if !pe.warned && (pe.delay != m.t.Delay || pe.lease != m.t.Down || pe.quorum != m.cfg.Quorum) {
@@ -247,6 +248,9 @@ func (m *Machine) learnEpochs(p *heartbeat.Packet) {
 }
 
 func (m *Machine) hearLeave(pe *peer) {
+	if pe.left {
+		return
+	}
 	pe.left = true
 	m.event(Event{Type: EventPeerLeft, Peer: pe.id, Detail: "said goodbye"})
 }

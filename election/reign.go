@@ -100,9 +100,10 @@ func (m *Machine) asks() uint64 {
 }
 
 // tickReign brings the reign above any other that is known to have been: what
-// a sink has seen of that one must not make it refuse ours.
+// a sink has seen of that one must not make it refuse ours. While the other one
+// still reigns the greater token decides, and nobody raises its own.
 func (m *Machine) tickReign() {
-	if m.state != heartbeat.StateMaster && m.state != heartbeat.StateOpening {
+	if m.state != heartbeat.StateMaster || m.inConflict() {
 		return
 	}
 	r := &m.reign

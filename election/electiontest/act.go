@@ -1,0 +1,225 @@
+package electiontest
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/interlok-ha/interlok-ha/election"
+	"github.com/interlok-ha/interlok-ha/heartbeat"
+)
+
+// act performs one line of the scenario.
+func (s *sim) act(a Action) error {
+	s.logf("-- %s", a)
+	each := func(f func(*node)) error {
+		for _, name := range a.Args {
+			for _, n := range s.find(name) {
+				f(n)
+			}
+		}
+		return nil
+	}
+	first := func(f func(*node)) error {
+		for _, n := range s.find(a.Args[0]) {
+			f(n)
+		}
+		return nil
+	}
+	tell := func(in election.Input) error {
+		return first(func(n *node) { n.run(func() { n.step(in) }) })
+	}
+	var d time.Duration
+	switch a.Verb {
+	case "pause", "freeze", "maintenance", "slowdisk":
+		var err error
+		if d, err = time.ParseDuration(a.Args[1]); err != nil {
+			return err
+		}
+	}
+	switch a.Verb {
+	case "start":
+		return each((*node).start)
+	case "amnesia":
+		return each(func(n *node) {
+			if !n.up {
+				n.disk = election.State{}
+				n.start()
+			}
+		})
+	case "corrupt":
+		return each(func(n *node) {
+			if !n.up {
+				n.disk = election.State{Unsure: true}
+				n.start()
+			}
+		})
+	case "crash":
+		return each((*node).die)
+	case "prove":
+		return first(s.prove)
+	case "refuse":
+		return first(s.refuse)
+	case "stop":
+		return each(func(n *node) { n.run(func() { s.chk.stopping(n); n.step(election.Stop{}) }) })
+	case "pause", "freeze":
+		return first(func(n *node) { n.pause(d, a.Verb == "freeze") })
+	case "slowdisk":
+		return first(func(n *node) { n.diskSlow = d })
+	case "nodisk", "disk":
+		return each(func(n *node) { n.diskBad = a.Verb == "nodisk" })
+	case "nosend", "send":
+		return each(func(n *node) { n.sendBad = a.Verb == "nosend" })
+	case "cut", "split", "mute", "deafen", "heal":
+		s.links(a)
+	case "net":
+		return s.net.set(a.Args)
+	case "switchover":
+		var to heartbeat.InstanceID
+		if len(a.Args) > 1 {
+			for _, n := range s.find(a.Args[1]) {
+				to = n.id
+			}
+		}
+		return tell(election.Handover{To: to, Reason: "scenario"})
+	case "drain":
+		return tell(election.Drain{})
+	case "resume":
+		_ = first(func(n *node) { n.claim.at = 0 })
+		return tell(election.Resume{})
+	case "promote":
+		return tell(election.Promote{Force: true})
+	case "maintenance":
+		return tell(election.SetMaintenance{For: d})
+	case "sick", "well":
+		_ = first(func(n *node) { n.claim.at = 0 })
+		return tell(election.Health{OK: a.Verb == "well"})
+	case "calm":
+		s.chk.calm()
+	case "chaos":
+		s.chk.chaos()
+	case "expect":
+		return s.expect(a)
+	}
+	return nil
+}
+
+// links changes which links are cut.
+func (s *sim) links(a Action) {
+	s.chk.linksMoved()
+	set := func(from, to *node, yes bool) {
+		if from != to {
+			s.cut[from.i][to.i] = yes
+		}
+	}
+	switch a.Verb {
+	case "heal":
+		for i := range s.cut {
+			clear(s.cut[i])
+		}
+	case "mute", "deafen":
+		for _, n := range s.find(a.Args[0]) {
+			for _, m := range s.nodes {
+				if a.Verb == "mute" {
+					set(n, m, true)
+				} else {
+					set(m, n, true)
+				}
+			}
+		}
+	case "cut":
+		from, to, oneWay := strings.Cut(a.Args[0], ">")
+		if !oneWay {
+			from, to, _ = strings.Cut(a.Args[0], "=")
+		}
+		if to == "" {
+			to = "all"
+		}
+		for _, n := range s.find(from) {
+			for _, m := range s.find(to) {
+				set(n, m, true)
+				if !oneWay {
+					set(m, n, true)
+				}
+			}
+		}
+	case "split":
+		for _, g := range a.Args {
+			in := map[*node]bool{}
+			for _, n := range s.find(g) {
+				in[n] = true
+			}
+			for _, n := range s.nodes {
+				for _, m := range s.nodes {
+					if in[n] != in[m] {
+						set(n, m, true)
+					}
+				}
+			}
+		}
+	}
+}
+
+// prove tells the others that a node is dead, each after a few milliseconds.
+// Only the dead are proved dead, unless a rule is to be shown to matter.
+func (s *sim) prove(dead *node) {
+	if dead.up {
+		return
+	}
+	for _, n := range s.nodes {
+		if n != dead && n.up && !s.cut[dead.i][n.i] {
+			s.push(item{at: s.now + s.upTo(5*time.Millisecond), kind: itemInput, node: n.i, boot: n.boot,
+				input: election.Died{Obituary: heartbeat.Obituary{Instance: dead.id, Secret: dead.secret}}})
+		}
+	}
+}
+
+func (s *sim) refuse(dead *node) {
+	for _, n := range s.nodes {
+		if n != dead && n.up && !dead.up && !s.cut[dead.i][n.i] {
+			s.push(item{at: s.now + s.upTo(5*time.Millisecond), kind: itemInput, node: n.i, boot: n.boot,
+				input: election.Refused{Peer: dead.id}})
+		}
+	}
+}
+
+// expect compares who works now, or how often it changed, with the scenario.
+func (s *sim) expect(a Action) error {
+	var working []string
+	for _, n := range s.nodes {
+		if n.working {
+			working = append(working, n.spec.Name)
+		}
+	}
+	got := strings.Join(working, ",")
+	fail := func(want string) { s.violate("expect", "%s works, want %s", got, want) }
+	switch a.Args[0] {
+	case "none":
+		if got != "" {
+			fail("nobody")
+		}
+	case "one":
+		if len(working) != 1 {
+			fail("exactly one")
+		}
+	case "master":
+		if len(a.Args) != 2 {
+			return fmt.Errorf("electiontest: expect master NODE")
+		}
+		if got != a.Args[1] {
+			fail(a.Args[1])
+		}
+	case "promotions":
+		want, err := strconv.Atoi(a.Args[len(a.Args)-1])
+		if err != nil {
+			return err
+		}
+		if s.rep.Promotions != want {
+			s.violate("expect", "%d promotions, want %d", s.rep.Promotions, want)
+		}
+	default:
+		return fmt.Errorf("electiontest: cannot expect %q", a.Args[0])
+	}
+	return nil
+}

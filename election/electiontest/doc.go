@@ -1,0 +1,15 @@
+// Package electiontest is the simulator of the election: any number of
+// machines, a network that loses, delays, doubles, reorders and cuts, clocks
+// that drift and stop, processes that freeze, crash and come back, with their
+// memory or without. Every packet goes through package heartbeat as bytes.
+// After every step the invariants of PROTOCOL.md §7 are checked.
+//
+// A [Scenario] is a text: settings, then what happens when. [Chaos] writes
+// such texts from a seed. The same scenario gives the same run to the last
+// bit ([Report.Hash]), so a failure is replayed by its text.
+//
+// Start with [Parse] and [Run].
+//
+// What it does not model: kernel buffers that overflow, disks that stall for
+// seconds, and the cache.
+package electiontest

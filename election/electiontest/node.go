@@ -1,0 +1,393 @@
+package electiontest
+
+import (
+	"crypto/sha256"
+	"strings"
+	"time"
+
+	"github.com/interlok-ha/interlok-ha/election"
+	"github.com/interlok-ha/interlok-ha/heartbeat"
+)
+
+// node is one instance: its process, its clock, its disk, its workload.
+type node struct {
+	s    *sim
+	i    int
+	spec Node
+
+	up      bool
+	boot    int // how often it was started
+	machine *election.Machine
+	id      heartbeat.InstanceID
+	secret  [32]byte
+	wakeSeq uint64
+	guard   election.Guard
+	epoch   uint64 // of the last opening or re-epoch
+	state   heartbeat.State
+
+	// The clock: local = base + (true − since)·rate while it runs.
+	base  time.Duration
+	since time.Duration
+	rate  float64
+
+	frozen  bool
+	stopped bool // its clock too
+	thawN   uint64
+	packets []func() // what came while it was frozen, read first when it thaws
+	backlog []func() // timers and answers of that time
+
+	disk     election.State
+	diskBad  bool
+	diskSlow time.Duration
+	sendBad  bool
+
+	working bool   // its workload runs
+	workRun uint64 // numbers the orders to end it
+	killRun uint64 // numbers the keeper's deadlines
+	startAt time.Duration
+	claim   claimSeen
+}
+
+func newNode(s *sim, i int, spec Node) *node {
+	n := &node{s: s, i: i, spec: spec, rate: 1}
+	if s.net.Drift > 0 {
+		n.rate = 1 + (2*s.rng.Float64()-1)*s.net.Drift
+	}
+	n.base = time.Duration(s.rng.Int64N(int64(time.Hour)))
+	return n
+}
+
+func (n *node) local() time.Duration {
+	if n.stopped {
+		return n.base
+	}
+	return n.base + time.Duration(float64(n.s.now-n.since)*n.rate)
+}
+
+// trueTime is when the local clock will show t.
+func (n *node) trueTime(t time.Duration) time.Duration {
+	d := time.Duration(float64(t-n.base)/n.rate) + time.Nanosecond
+	return max(n.s.now, n.since+d)
+}
+
+func (n *node) start() {
+	if n.up {
+		return
+	}
+	s := n.s
+	n.boot++
+	n.up, n.frozen = true, false
+	n.packets, n.backlog = nil, nil
+	n.id = instanceID(s.sc.Seed, n.i, n.boot)
+	n.secret = sha256.Sum256(n.id[:])
+	n.guard, n.state = election.Guard{}, 0
+	n.startAt, n.epoch, n.claim = s.now, 0, claimSeen{}
+	name := n.spec.Name
+	if n.spec.As != "" {
+		name = n.spec.As
+	}
+	iso := election.IsolationAuto
+	if n.spec.Continue {
+		iso = election.IsolationContinue
+	}
+	cfg := election.Config{
+		Self: n.id, Node: heartbeat.NewNodeID("sim", name), Name: name,
+		Delay: s.sc.Delay, Retries: s.sc.Retries, Position: uint16(n.spec.Position),
+		Candidate: !n.spec.Witness, Quorum: uint8(s.sc.Quorum), Votes: uint8(n.spec.Votes),
+		Isolation: iso, Signed: s.sc.Key, ObitHash: heartbeat.ObituaryHash(n.id, n.secret),
+		Seed: s.sc.Seed ^ uint64(n.i)<<32 ^ uint64(n.boot), Off: s.sc.Off,
+	}
+	if n.spec.Delay > 0 {
+		cfg.Delay = n.spec.Delay
+	}
+	if n.spec.Retries > 0 {
+		cfg.Retries = n.spec.Retries
+	}
+	m, err := election.New(cfg, n.disk, n.local())
+	if err != nil {
+		panic(err) // a scenario that cannot be
+	}
+	n.machine = m
+	s.logf("%s starts as %v", n.spec.Name, n.id)
+	n.step(election.Wake{})
+}
+
+// die ends the process and its work at once.
+func (n *node) die() {
+	if !n.up {
+		return
+	}
+	n.s.logf("%s dies", n.spec.Name)
+	n.s.chk.crashed(n)
+	n.up, n.frozen = false, false
+	n.guard = election.Guard{}
+	n.state = 0
+	n.workRun++
+	n.workEnds()
+	if n.stopped {
+		n.stopped = false
+		n.since = n.s.now
+	}
+}
+
+// run does f now, or, if the process is frozen, when it runs again.
+func (n *node) run(f func()) {
+	if n.up {
+		if n.frozen {
+			n.backlog = append(n.backlog, f)
+			return
+		}
+		f()
+	}
+}
+
+func (n *node) pause(d time.Duration, clock bool) {
+	if !n.up || n.frozen {
+		return
+	}
+	n.s.logf("%s freezes for %v", n.spec.Name, d)
+	n.frozen = true
+	delete(n.s.chk.stopAt, n.i)
+	if clock {
+		n.base = n.local()
+		n.stopped = true
+	}
+	n.thawN++
+	n.s.push(item{at: n.s.now + d, kind: itemResume, node: n.i, n: n.thawN})
+}
+
+func (n *node) thaw(turn uint64) {
+	if !n.up || !n.frozen || n.thawN != turn {
+		return
+	}
+	n.s.logf("%s thaws", n.spec.Name)
+	n.frozen = false
+	if n.stopped {
+		n.stopped = false
+		n.since = n.s.now
+	}
+	n.s.chk.thawed(n)
+	boot := n.boot
+	late := append(n.packets, n.backlog...)
+	n.packets, n.backlog = nil, nil
+	for _, f := range late {
+		if n.up && n.boot == boot {
+			f()
+		}
+	}
+	if n.up && n.boot == boot {
+		n.step(election.Wake{})
+	}
+}
+
+// arrive takes a datagram from the network.
+func (n *node) arrive(it item) {
+	switch {
+	case !n.up:
+	case n.frozen:
+		n.packets = append(n.packets, func() { n.read(it) })
+	default:
+		n.read(it)
+	}
+}
+
+func (n *node) read(it item) {
+	p := &n.s.pkt
+	if err := n.s.codec.Open(it.data, p); err != nil {
+		n.s.violate("wire", "%v", err)
+		return
+	}
+	n.step(election.Received{Packet: p, From: addr(it.from)})
+}
+
+// step runs the machine and performs its output: save, send, tell.
+func (n *node) step(in election.Input) {
+	s := n.s
+	out := n.machine.Step(n.local(), in)
+	if out.Save != nil {
+		d := time.Duration(1+s.rng.IntN(4)) * time.Millisecond
+		if n.diskSlow > 0 {
+			d = n.diskSlow
+		}
+		s.push(item{at: s.now + d, kind: itemStored, node: n.i, boot: n.boot, n: out.SaveSeq, state: out.Save})
+	}
+	var failed []uint64
+	for _, msg := range out.Send {
+		if !n.transmit(msg) {
+			failed = append(failed, msg.Packet.Seq)
+		}
+	}
+	events := append([]election.Event(nil), out.Events...)
+	guard, wake := out.Guard, out.WakeAt
+	for _, e := range events {
+		s.hash.add(uint64(e.Type)<<32 | uint64(n.i))
+		s.rep.Events[e.Type]++
+		if s.trace {
+			s.logf("%s %v %v %s %s", n.spec.Name, e.Type, e.State, e.Name, e.Detail)
+		}
+		n.do(e)
+	}
+	if n.up {
+		n.setGuard(guard)
+		n.wakeSeq++
+		s.push(item{at: n.trueTime(wake), kind: itemWake, node: n.i, boot: n.boot, n: n.wakeSeq})
+	}
+	for _, seq := range failed {
+		n.step(election.SendFailed{Seq: seq})
+	}
+}
+
+func (n *node) transmit(msg election.Message) bool {
+	s := n.s
+	p := msg.Packet
+	n.state = p.State
+	s.chk.sent(n, p)
+	s.hash.add(uint64(s.now) ^ uint64(p.Kind)<<56 ^ p.Seq)
+	if s.trace && p.Kind != heartbeat.KindHeartbeat {
+		s.logf("%s sends %v epoch %d asks %d promise %d", n.spec.Name, p.Kind, p.Epoch, p.Asks, p.Promise.Epoch)
+	}
+	if n.sendBad {
+		return false
+	}
+	b, err := s.codec.Seal(nil, p)
+	if err != nil {
+		s.violate("wire", "%s cannot send %v: %v", n.spec.Name, p.Kind, err)
+		return true
+	}
+	if msg.Everyone {
+		for j := range s.nodes {
+			if j != n.i {
+				s.transmit(n.i, j, b)
+			}
+		}
+	}
+	for _, a := range msg.To {
+		if j := nodeAt(a); j != n.i {
+			s.transmit(n.i, j, b)
+		}
+	}
+	return true
+}
+
+// do performs what an event asks for.
+func (n *node) do(e election.Event) {
+	s := n.s
+	later := func(most time.Duration, in election.Input) {
+		s.push(item{at: s.now + s.upTo(most), kind: itemInput, node: n.i, boot: n.boot, input: in})
+	}
+	switch e.Type {
+	case election.EventBarrier:
+		later(s.sc.Barrier, election.BarrierDone{Epoch: e.Epoch})
+	case election.EventOpened:
+		n.working = true
+		n.workRun++
+		n.epoch = e.Epoch
+		s.chk.opened(n, e.Epoch)
+	case election.EventEpoch:
+		n.epoch = e.Epoch
+		s.chk.newEpoch(n, e.Epoch)
+	case election.EventStopWork:
+		s.endWork(n, s.sc.WorkEnd)
+	case election.EventLost:
+		s.endWork(n, s.down()/5)
+	case election.EventStopped:
+		n.up = false
+		n.guard = election.Guard{}
+		n.workEnds()
+		s.chk.left(n)
+	}
+}
+
+// endWork has the work end within most from now.
+func (s *sim) endWork(n *node, most time.Duration) {
+	if !n.working {
+		n.workDone()
+		return
+	}
+	n.workRun++
+	s.push(item{at: s.now + s.upTo(most), kind: itemWorkEnd, node: n.i, n: n.workRun})
+}
+
+// workEnds: nothing of the work runs any more, and the process gets to know.
+func (n *node) workEnds() {
+	if n.working {
+		n.working = false
+		n.s.chk.workEnded(n)
+	}
+	n.workDone()
+}
+
+func (n *node) workDone() {
+	if n.up {
+		n.s.push(item{at: n.s.now, kind: itemInput, node: n.i, boot: n.boot, input: election.WorkStopped{}})
+	}
+}
+
+// setGuard publishes the guard. The keeper, on the clock of its own, kills the
+// work when the guard runs out, be the process frozen or not.
+func (n *node) setGuard(g election.Guard) {
+	s := n.s
+	s.chk.guardMoved(n, n.guard, g)
+	moved := g.Until != n.guard.Until
+	n.guard = g
+	if n.working && moved && g.Until > 0 {
+		n.killRun++
+		s.push(item{at: n.trueTime(g.Until) + s.upTo(s.down()/10), kind: itemKill, node: n.i, n: n.killRun})
+	}
+}
+
+// stored: a save has reached the disk, or failed.
+func (n *node) stored(it item) {
+	if n.boot != it.boot || !n.up {
+		return
+	}
+	if n.diskBad {
+		n.run(func() { n.step(election.SaveFailed{Seq: it.n}) })
+		return
+	}
+	n.disk = *it.state
+	n.run(func() { n.step(election.Saved{Seq: it.n}) })
+}
+
+// upTo is a random duration in [0, most).
+func (s *sim) upTo(most time.Duration) time.Duration {
+	if most <= 0 {
+		return 0
+	}
+	return time.Duration(s.rng.Int64N(int64(most)))
+}
+
+func (s *sim) down() time.Duration { return s.sc.Delay * time.Duration(s.sc.Retries) }
+
+// find resolves a target of an action.
+func (s *sim) find(name string) []*node {
+	switch name {
+	case "all":
+		return s.nodes
+	case "master", "slave":
+		var master *node
+		for _, n := range s.nodes {
+			if n.up && n.working {
+				master = n
+			}
+		}
+		if name == "master" && master != nil {
+			return []*node{master}
+		}
+		for _, n := range s.nodes {
+			if n.up && n != master {
+				return []*node{n}
+			}
+		}
+		return nil
+	}
+	var list []*node
+	for part := range strings.SplitSeq(name, ",") {
+		for _, n := range s.nodes {
+			if n.spec.Name == part {
+				list = append(list, n)
+			}
+		}
+	}
+	return list
+}
