@@ -11,6 +11,7 @@ import (
 	"math"
 	"net/netip"
 	"time"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -19,8 +20,13 @@ const (
 	tagSize   = 16
 	offKind   = 16
 	offName   = 346
-	minSize   = offName + 1 + 1 + 1 // a name of one byte, an empty heard list
+	minSize   = offName + 1 + 1 // an empty name, an empty heard list
 	heardSize = 12
+
+	// maxLease keeps sums and small multiples of a lease within int64 nanoseconds.
+	maxLease = 365 * 24 * time.Hour
+	// maxInterned is more names than one cluster has.
+	maxInterned = 256
 )
 
 var magic = [4]byte{'I', 'L', 'H', 'A'}
@@ -47,6 +53,8 @@ type Codec struct {
 	tag  [8]byte
 	keys []codecKey // the first signs, all verify
 	sum  [sha256.Size]byte
+
+	names map[string]string // see intern
 }
 
 type codecKey struct {
@@ -58,7 +66,7 @@ type codecKey struct {
 // a poisoned epoch behind. Without keys packets are not signed, and anyone on
 // the network can forge them; with keys the first signs and all verify.
 func NewCodec(cluster string, generation uint64, keys ...Key) (*Codec, error) {
-	c := new(Codec)
+	c := &Codec{names: make(map[string]string)}
 	salt := binary.BigEndian.AppendUint64([]byte(cluster+"\x00"), generation)
 	sum := sha256.Sum256(append([]byte("interlok-ha/1 cluster-tag\x00"), salt...))
 	copy(c.tag[:], sum[:])
@@ -105,14 +113,35 @@ func (c *Codec) Seal(dst []byte, p *Packet) ([]byte, error) {
 }
 
 // Open checks a datagram and fills p from it. It verifies before it parses,
-// never panics, and keeps no reference to b; p.Heard's array is used again.
-// The error is one of the Err variables of this package.
+// never panics, and keeps no reference to b. p may be used again and again:
+// nothing of an earlier packet survives in it but the array of p.Heard, and
+// after an error it is empty. The error is one of the Err variables of this
+// package.
 func (c *Codec) Open(b []byte, p *Packet) error {
+	*p = Packet{Heard: p.Heard[:0]}
 	body, err := c.verify(b)
 	if err != nil {
 		return err
 	}
-	return p.parse(body)
+	if err := p.parse(body, c.intern); err != nil {
+		*p = Packet{Heard: p.Heard[:0]}
+		return err
+	}
+	return nil
+}
+
+// intern is string(b) without an allocation for a name that came before. The
+// map starts anew when it is full: names may be forged.
+func (c *Codec) intern(b []byte) string {
+	if s, ok := c.names[string(b)]; ok {
+		return s
+	}
+	if len(c.names) >= maxInterned {
+		clear(c.names)
+	}
+	s := string(b)
+	c.names[s] = s
+	return s
 }
 
 // verify checks the header and the tag, in this order: shape, cluster,
@@ -174,7 +203,7 @@ func (p *Packet) validate() error {
 		p.Epoch > MaxEpoch || p.Asks > MaxEpoch || p.MaxEpoch > MaxEpoch,
 		p.Master.Epoch > MaxEpoch || p.Promise.Epoch > MaxEpoch || p.Resigned.Epoch > MaxEpoch,
 		p.Log.Epoch > MaxEpoch || p.Resigned.Log.Epoch > MaxEpoch,
-		ms < 1 || ms > math.MaxUint32 || p.Retries == 0,
+		ms < 1 || ms > math.MaxUint32 || p.Retries == 0 || ms*int64(p.Retries) > maxLease.Milliseconds(),
 		p.Maintenance.Left < 0 || p.Maintenance.Left.Milliseconds() > math.MaxUint32,
 		len(p.Name) == 0 || len(p.Name) > MaxName || !cleanName(p.Name),
 		len(p.Heard) > MaxHeard:
@@ -183,13 +212,14 @@ func (p *Packet) validate() error {
 	return nil
 }
 
-// cleanName keeps what could forge a line of a log or a table out of names.
+// cleanName keeps what could forge a line of a log or a table out of names:
+// control characters, line separators, and what turns the direction of writing.
 func cleanName(s string) bool {
 	if !utf8.ValidString(s) {
 		return false
 	}
 	for _, r := range s {
-		if r < 0x20 || r >= 0x7f && r < 0xa0 || r == utf8.RuneError {
+		if r == utf8.RuneError || unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp) {
 			return false
 		}
 	}
@@ -233,11 +263,12 @@ func (p *Packet) append(b []byte) []byte {
 	b = be.AppendUint32(b, p.Maintenance.Version)
 	b = be.AppendUint32(b, uint32(p.Maintenance.Left.Milliseconds()))
 	var ip [16]byte
+	var port uint16
 	if p.Cache.IsValid() {
-		ip = p.Cache.Addr().As16()
+		ip, port = p.Cache.Addr().As16(), p.Cache.Port()
 	}
 	b = append(b, ip[:]...)
-	b = be.AppendUint16(b, p.Cache.Port())
+	b = be.AppendUint16(b, port)
 	b = append(b, p.ObitHash[:]...)
 	b = append(b, byte(len(p.Name)))
 	b = append(b, p.Name...)
@@ -251,7 +282,7 @@ func (p *Packet) append(b []byte) []byte {
 
 // parse reads the bytes from the kind on. Lengths are checked first; then a
 // cursor walks over fields that are surely there.
-func (p *Packet) parse(b []byte) error {
+func (p *Packet) parse(b []byte, name func([]byte) string) error {
 	if len(b) < minSize-offKind {
 		return ErrShort
 	}
@@ -285,15 +316,13 @@ func (p *Packet) parse(b []byte) error {
 	p.Position = r.u16()
 	p.Maintenance = Maintenance{r.u32(), time.Duration(r.u32()) * time.Millisecond}
 	ip, port := netip.AddrFrom16(r.bytes16()).Unmap(), r.u16()
-	p.Cache = netip.AddrPort{}
 	if port != 0 {
 		p.Cache = netip.AddrPortFrom(ip, port)
 	}
 	p.ObitHash = r.bytes32()
 	r.u8()
-	p.Name = string(r.next(nameLen))
+	p.Name = name(r.next(nameLen))
 	r.u8()
-	p.Heard = p.Heard[:0]
 	for range heardLen {
 		p.Heard = append(p.Heard, Heard{[8]byte(r.next(8)), r.u32()})
 	}

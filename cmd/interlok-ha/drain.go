@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"io"
 
 	"github.com/interlok-ha/interlok-ha/admin"
@@ -37,11 +36,11 @@ nobody would work any more; --force overrules that.`,
 // after prints the state that an order left; said is it in words.
 func (a *app) after(s admin.Status, said string) error {
 	return a.print(s, func(w io.Writer, st style) {
-		fmt.Fprintf(w, "%s %s\n", st.bold(s.Instance.Name), said)
+		printLine(w, st.bold(s.Instance.Name)+" "+said)
 		if s.Master == nil {
-			fmt.Fprintln(w, st.yellow("no master is known"))
+			printLine(w, st.yellow("no master is known"))
 		} else if s.Master.Name != s.Instance.Name {
-			fmt.Fprintf(w, "%s is master\n", st.green(s.Master.Name))
+			printLine(w, st.green(s.Master.Name)+" is master")
 		}
 	})
 }

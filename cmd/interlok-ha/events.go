@@ -78,7 +78,7 @@ func eventLine(st style, at, what, state, epoch, master, detail string) string {
 		paint = st.red
 	}
 	line := fmt.Sprintf("%-12s  %s  %-11s  %5s  %-8s  %s", at, paint(fmt.Sprintf("%-16s", what)), state, epoch, master, detail)
-	return strings.TrimRight(line, " ")
+	return safe(strings.TrimRight(line, " "))
 }
 
 func detailText(e admin.Event) string {

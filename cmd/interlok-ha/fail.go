@@ -80,10 +80,12 @@ func (a *app) fail(err error) int {
 
 func (a *app) tell(err error, hint string, code int) int {
 	if err != nil {
-		fmt.Fprintf(a.stderr, "interlok-ha: %s\n", strings.TrimSpace(err.Error()))
+		for line := range strings.Lines(strings.TrimSpace(err.Error())) {
+			printLine(a.stderr, "interlok-ha: "+strings.TrimSuffix(line, "\n"))
+		}
 	}
 	if hint != "" {
-		fmt.Fprintf(a.stderr, "interlok-ha: hint: %s\n", hint)
+		printLine(a.stderr, "interlok-ha: hint: "+hint)
 	}
 	return code
 }

@@ -70,6 +70,9 @@ func TestScripts(t *testing.T) {
 			env.Setenv("XDG_RUNTIME_DIR", dir)
 			env.Setenv("XDG_STATE_HOME", filepath.Join(env.WorkDir, "state"))
 			env.Setenv("TZ", "UTC")
+			// The race detector sleeps a second at each exit, for programs that
+			// leave goroutines behind.
+			env.Setenv("GORACE", "atexit_sleep_ms=0")
 			env.Values[fakes{}] = map[string]*fake{}
 			return nil
 		},
@@ -209,6 +212,8 @@ func newFake(root string, args []string) (*fake, string, error) {
 			n.status.Instance.Role, n.status.Instance.State, n.status.Instance.Since = "slave", "listening", admin.Time{}
 		case "alarm":
 			n.status.Alarms = []string{"peer c runs with delay 250 ms, this instance with 1000 ms"}
+		case "evil":
+			n.status.Alarms = []string{"\x1b[2J\ncluster   forged\x9b[31mred\u009b"}
 		case "fail":
 			p := strings.SplitN(value+"||", "|", 4)
 			n.fail = &admin.Error{Kind: admin.Kind(p[0]), Detail: p[1], Mend: p[2]}

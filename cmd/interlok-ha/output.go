@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
@@ -147,6 +149,33 @@ func table(w io.Writer, s style, head []cell, rows [][]cell) {
 			}
 			gap += 2
 		}
-		fmt.Fprintln(w, b.String())
+		printLine(w, b.String())
 	}
 }
+
+// printLine writes one line. Names and details come from the network: what
+// could move the cursor or begin another line is shown as a mark.
+func printLine(w io.Writer, text string) {
+	fmt.Fprintln(w, safe(text))
+}
+
+// safe replaces all that is not printable, but for our own colours.
+func safe(text string) string {
+	var b strings.Builder
+	for text != "" {
+		if n := len(ownColour.FindString(text)); n > 0 {
+			b.WriteString(text[:n])
+			text = text[n:]
+			continue
+		}
+		r, n := utf8.DecodeRuneInString(text)
+		if !unicode.IsPrint(r) {
+			r = utf8.RuneError
+		}
+		b.WriteRune(r)
+		text = text[n:]
+	}
+	return b.String()
+}
+
+var ownColour = regexp.MustCompile(`^\x1b\[(0|1|2|31|32|33)m`)

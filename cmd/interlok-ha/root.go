@@ -88,6 +88,7 @@ is needed. The instances find each other by multicast.
 	add("ask", a.statusVerb(), a.isMasterVerb(), a.eventsVerb())
 	add("order", a.switchoverVerb(), a.drainVerb(), a.resumeVerb(), a.promoteVerb(), a.maintenanceVerb())
 	add("help", a.configVerb(), a.keygenVerb(), a.versionVerb())
+	root.SetHelpCommand(a.helpVerb(root))
 	root.InitDefaultCompletionCmd()
 	for _, c := range root.Commands() {
 		if c.Name() == "completion" {
@@ -118,6 +119,31 @@ Flags:
 Flags of all verbs:
 {{.InheritedFlags.FlagUsagesWrapped 80 | trimTrailingWhitespaces}}{{end}}
 `
+
+// helpVerb is cobra's, but for an error where that prints two screens.
+func (a *app) helpVerb(root *cobra.Command) *cobra.Command {
+	return &cobra.Command{
+		Use:   "help [VERB]",
+		Short: "Tell how a verb is used",
+		RunE: func(_ *cobra.Command, args []string) error {
+			cmd, rest, err := root.Find(args)
+			if err != nil || len(rest) > 0 {
+				return a.noSuchVerb(root, args)
+			}
+			cmd.InitDefaultHelpFlag()
+			return cmd.Help()
+		},
+		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			var names []string
+			for _, c := range root.Commands() {
+				if c.IsAvailableCommand() {
+					names = append(names, cobra.CompletionWithDesc(c.Name(), c.Short))
+				}
+			}
+			return names, cobra.ShellCompDirectiveNoFileComp
+		},
+	}
+}
 
 // noSuchVerb names the verb that was probably meant.
 func (a *app) noSuchVerb(cmd *cobra.Command, args []string) error {

@@ -40,9 +40,7 @@ const labelWidth = 10
 
 // statusTable is a status for people: what this instance is, then everybody.
 func statusTable(w io.Writer, st style, s admin.Status, now time.Time) {
-	line := func(label, text string) {
-		fmt.Fprintf(w, "%s%s\n", st.faint(fmt.Sprintf("%-*s", labelWidth, label)), text)
-	}
+	line := func(label, text string) { printLine(w, st.faint(fmt.Sprintf("%-*s", labelWidth, label))+text) }
 
 	line("cluster", st.bold(s.Cluster)+"  "+settingsText(s.Settings))
 	line("instance", st.bold(s.Instance.Name)+"  "+roleText(st, s.Instance.Role, s.Instance.State)+" since "+sinceText(s.Instance.Since.Time, now))

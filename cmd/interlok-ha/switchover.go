@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"io"
 	"time"
 
@@ -40,7 +39,7 @@ It can be asked of any instance. The old master becomes a slave.`,
 			return err
 		}
 		return a.print(map[string]string{"master": master}, func(w io.Writer, st style) {
-			fmt.Fprintf(w, "%s is master\n", st.green(master))
+			printLine(w, st.green(master)+" is master")
 		})
 	}
 	return cmd

@@ -37,6 +37,7 @@ type node struct {
 	backlog []func() // timers and answers of that time
 
 	disk     election.State
+	diskSeq  uint64
 	diskBad  bool
 	diskSlow time.Duration
 	sendBad  bool
@@ -78,6 +79,7 @@ func (n *node) start() {
 	n.boot++
 	n.up, n.frozen = true, false
 	n.packets, n.backlog = nil, nil
+	n.diskSeq = 0
 	n.id = instanceID(s.sc.Seed, n.i, n.boot)
 	n.secret = sha256.Sum256(n.id[:])
 	n.guard, n.state = election.Guard{}, 0
@@ -345,7 +347,9 @@ func (n *node) stored(it item) {
 		n.run(func() { n.step(election.SaveFailed{Seq: it.n}) })
 		return
 	}
-	n.disk = *it.state
+	if it.n > n.diskSeq { // saves do not overtake each other
+		n.disk, n.diskSeq = *it.state, it.n
+	}
 	n.run(func() { n.step(election.Saved{Seq: it.n}) })
 }
 
