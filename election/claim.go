@@ -160,6 +160,7 @@ func (m *Machine) crossed(pe *peer, p *heartbeat.Packet) {
 		m.backoffUntil = max(m.backoffUntil, m.now+max(m.t.Backoff, 3*pe.delay))
 		return
 	}
+	c.until = max(c.until, m.now+m.t.Backoff) // the other one's vote is to be had
 	if p.Epoch >= c.epoch && !c.raised && c.stored {
 		c.raised = true
 		m.raiseClaim()
