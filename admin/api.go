@@ -200,8 +200,6 @@ func readBody(w http.ResponseWriter, r *http.Request, into any) error {
 		}
 		return usage(fmt.Sprintf("read the body: %v", err), "")
 	}
-	// The server's read deadline would end an order that takes longer.
-	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
 	if len(bytes.TrimSpace(b)) == 0 {
 		return nil
 	}

@@ -70,6 +70,9 @@ func (n *fakeNode) Switchover(ctx context.Context, to string) (string, error) {
 	n.mu.Unlock()
 	if hang {
 		<-ctx.Done()
+		if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			return "", ctx.Err()
+		}
 		return "", &Error{Kind: KindTimeout, Detail: "no heartbeat of a new master in time", Err: ctx.Err()}
 	}
 	if err := n.order("switchover " + to); err != nil {

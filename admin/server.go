@@ -41,6 +41,7 @@ type Server struct {
 
 	conns   int
 	read    time.Duration
+	stop    time.Duration
 	allowed func(uid int) bool
 }
 
@@ -52,7 +53,7 @@ func New(cfg Config) (*Server, error) {
 	if err := CheckSocketPath(cfg.SocketPath); err != nil {
 		return nil, err
 	}
-	return &Server{cfg: cfg, ready: make(chan struct{}), conns: maxConns, read: readTimeout, allowed: sameUserOrRoot}, nil
+	return &Server{cfg: cfg, ready: make(chan struct{}), conns: maxConns, read: readTimeout, stop: stopTimeout, allowed: sameUserOrRoot}, nil
 }
 
 // Ready is closed when the socket accepts callers.
@@ -93,7 +94,7 @@ func (s *Server) Run(ctx context.Context) error {
 	case err = <-served:
 		err = fmt.Errorf("serve %s: %w", s.cfg.SocketPath, err)
 	case <-ctx.Done():
-		stop, done := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+		stop, done := context.WithTimeout(context.WithoutCancel(ctx), s.stop)
 		_ = srv.Shutdown(stop) // its error says only that Close below has work to do
 		done()
 		<-served

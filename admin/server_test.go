@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -226,7 +227,7 @@ func TestReadTimeout(t *testing.T) {
 
 func TestEventsStream(t *testing.T) {
 	node := newFakeNode()
-	path, stop := serve(t, node, nil)
+	path, stop := serve(t, node, func(s *Server) { s.stop = time.Hour }) // streams don't wait for that
 	var got []string
 	for e, err := range NewClient(path).Events(t.Context()) {
 		if err != nil {
@@ -262,6 +263,63 @@ func TestEventsStream(t *testing.T) {
 	}
 	if _, err := next(); KindOf(err) != KindNotReached {
 		t.Errorf("the reader of a stopped server got %v", err)
+	}
+}
+
+// A stream has no read timeout, though its request had one.
+func TestEventsOutliveReadTimeout(t *testing.T) {
+	node := newFakeNode()
+	path, _ := serve(t, node, func(s *Server) { s.read = 50 * time.Millisecond })
+	next, done := pull(NewClient(path).Events(t.Context()))
+	defer done()
+	if _, err := next(); err != nil {
+		t.Fatal(err)
+	}
+	// Whoever comes later and is cut off by the timeout shows that it has passed.
+	later := dial(t, path)
+	fmt.Fprint(later, "POST /v1/resume HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n{")
+	if _, err := io.ReadAll(later); err != nil {
+		t.Fatal(err)
+	}
+	node.feed.Publish(Event{Type: EventPromoted})
+	if e, err := next(); err != nil || e.Type != EventPromoted {
+		t.Errorf("after the read timeout: %+v, %v", e, err)
+	}
+}
+
+// slowNode takes its time to leave after its caller has gone.
+type slowNode struct {
+	*fakeNode
+	entered chan struct{}
+	left    atomic.Bool
+}
+
+func (n *slowNode) Switchover(ctx context.Context, _ string) (string, error) {
+	close(n.entered)
+	<-ctx.Done()
+	time.Sleep(20 * time.Millisecond) // the work, not a wait for anybody
+	n.left.Store(true)
+	return "", ctx.Err()
+}
+
+// No handler outlives Run, even one that does not hurry.
+func TestRunWaitsForHandlers(t *testing.T) {
+	node := &slowNode{fakeNode: newFakeNode(), entered: make(chan struct{})}
+	path, stop := serve(t, node, func(s *Server) { s.stop = time.Nanosecond })
+	asked := make(chan error, 1)
+	go func() {
+		_, err := NewClient(path).Switchover(t.Context(), "b", 0)
+		asked <- err
+	}()
+	<-node.entered
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	if !node.left.Load() {
+		t.Error("Run returned while a handler was at work")
+	}
+	if err := <-asked; err == nil {
+		t.Error("an order that was cut off was told as done")
 	}
 }
 

@@ -12,8 +12,6 @@ import (
 func (a *api) events(w http.ResponseWriter, r *http.Request) error {
 	sse := strings.Contains(r.Header.Get("Accept"), "text/event-stream")
 	rc := http.NewResponseController(w)
-	_ = rc.SetReadDeadline(time.Time{}) // the server's would end the stream
-
 	ctx := r.Context()
 	stream := a.node.Subscribe(ctx)
 	h := w.Header()
