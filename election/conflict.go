@@ -52,7 +52,7 @@ func (m *Machine) deaf(pe *peer) bool {
 
 // yield ends this reign in favour of pe's.
 func (m *Machine) yield(pe *peer, why string) {
-	m.lose(why)
+	m.lose(why, pe.id)
 	m.setFollow(following{
 		Sighting: heartbeat.Sighting{Instance: pe.id, Epoch: pe.epoch, Seq: pe.seq},
 		at:       m.now, lease: pe.lease,
@@ -126,7 +126,7 @@ func (m *Machine) checkIsolation() {
 	m.isolated = true
 	m.event(Event{Type: EventIsolated, Detail: "no peer is heard any more; if they are really gone, use: promote --force"})
 	if m.state.Reigns() {
-		m.lose("isolated")
+		m.lose("isolated", heartbeat.InstanceID{})
 	}
 }
 

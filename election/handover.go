@@ -49,7 +49,7 @@ func (m *Machine) beginHandover(to heartbeat.InstanceID, must bool, reason strin
 	case heartbeat.StateMaster:
 	case heartbeat.StateOpening: // has no work yet: nothing to hand over
 		if must {
-			m.lose(reason)
+			m.lose(reason, heartbeat.InstanceID{})
 		}
 		return
 	default:
@@ -225,7 +225,7 @@ func (m *Machine) stop() {
 	case heartbeat.StateMaster:
 		m.beginHandover(heartbeat.InstanceID{}, true, "stops")
 	case heartbeat.StateOpening:
-		m.lose("stops")
+		m.lose("stops", heartbeat.InstanceID{})
 	case heartbeat.StateClaiming:
 		m.withdraw("stops")
 		m.goodbye()

@@ -103,6 +103,10 @@ func New(cfg Config, saved State, now time.Duration) (*Machine, error) {
 // on reports whether a rule holds. It always does but in the simulator.
 func (m *Machine) on(r Rules) bool { return m.cfg.Off&r == 0 }
 
+// WakeAt is when Step wants to be called with Wake at the latest, as the last
+// Output said.
+func (m *Machine) WakeAt() time.Duration { return m.wakeAt }
+
 // Timers are the times the machine goes by.
 func (m *Machine) Timers() Timers { return m.t }
 
@@ -167,7 +171,7 @@ func (m *Machine) noteStall() {
 	}
 	m.late = m.now - m.wakeAt
 	if m.state == heartbeat.StateOpening && m.late > min(m.t.Delay, m.t.Lease/4) && m.on(RuleStall) {
-		m.lose("late while opening")
+		m.lose("late while opening", heartbeat.InstanceID{})
 	}
 	if m.late <= m.t.Delay {
 		return

@@ -37,7 +37,7 @@ func (m *Machine) barrierDone(epoch uint64) {
 		return
 	}
 	if m.leaseUntil() <= m.now {
-		m.lose("the lease ran out while opening")
+		m.lose("the lease ran out while opening", heartbeat.InstanceID{})
 		return
 	}
 	m.setState(heartbeat.StateMaster, "open")
@@ -59,7 +59,7 @@ func (m *Machine) checkGuard() {
 	switch m.state {
 	case heartbeat.StateOpening, heartbeat.StateMaster, heartbeat.StateDraining:
 		if m.now >= m.leaseUntil() {
-			m.lose("the lease ran out")
+			m.lose("the lease ran out", heartbeat.InstanceID{})
 		}
 	}
 }
@@ -147,8 +147,9 @@ func (m *Machine) raiseReign() {
 }
 
 // lose ends a reign that cannot go on. The work is ended at once; until that
-// is done the instance neither follows nor frees its vote.
-func (m *Machine) lose(why string) {
+// is done the instance neither follows nor frees its vote. to is the master
+// that it is lost to, or zero.
+func (m *Machine) lose(why string, to heartbeat.InstanceID) {
 	working := m.state != heartbeat.StateOpening
 	m.hand = handover{}
 	m.follow = following{}
@@ -160,7 +161,7 @@ func (m *Machine) lose(why string) {
 		m.endReign(why)
 		return
 	}
-	m.event(Event{Type: EventLost, Epoch: epoch, Detail: why})
+	m.event(Event{Type: EventLost, Peer: to, Epoch: epoch, Detail: why})
 	if !m.on(RuleStopFirst) {
 		m.endReign(why)
 		return

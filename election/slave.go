@@ -172,7 +172,7 @@ func (m *Machine) becomeFault(why string) {
 		m.withdraw(why)
 		m.setState(heartbeat.StateFault, why)
 	case m.state.Reigns():
-		m.lose(why)
+		m.lose(why, heartbeat.InstanceID{})
 	case m.state != heartbeat.StateStopping:
 		m.setState(heartbeat.StateFault, why)
 	}

@@ -1,0 +1,18 @@
+//go:build windows
+
+package failover
+
+import (
+	"fmt"
+	"os"
+	"time"
+)
+
+// lockDir opens the file without sharing, which Windows lets one process do.
+func lockDir(name string, _ time.Duration) (*os.File, error) {
+	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("lock the state directory: %w", err)
+	}
+	return f, nil
+}

@@ -1,0 +1,81 @@
+package failover
+
+import (
+	"github.com/rs/zerolog"
+
+	"github.com/interlok-ha/interlok-ha/election"
+)
+
+// levels of the events that are told as they are; others are for debugging.
+var levels = map[election.EventType]zerolog.Level{
+	election.EventConflict:      zerolog.WarnLevel,
+	election.EventDeafPeer:      zerolog.WarnLevel,
+	election.EventMute:          zerolog.WarnLevel,
+	election.EventIsolated:      zerolog.WarnLevel,
+	election.EventClone:         zerolog.WarnLevel,
+	election.EventFault:         zerolog.ErrorLevel,
+	election.EventSettings:      zerolog.WarnLevel,
+	election.EventEpochJump:     zerolog.WarnLevel,
+	election.EventStalled:       zerolog.WarnLevel,
+	election.EventHandoverFails: zerolog.WarnLevel,
+	election.EventNoCandidate:   zerolog.WarnLevel,
+	election.EventSaveFailed:    zerolog.ErrorLevel,
+	election.EventHandover:      zerolog.InfoLevel,
+	election.EventEpoch:         zerolog.InfoLevel,
+}
+
+var sentences = map[election.EventType]string{
+	election.EventConflict:      "Another master is heard",
+	election.EventDeafPeer:      "Another master hears nobody; it is passed over",
+	election.EventMute:          "This master is not heard by another",
+	election.EventIsolated:      "Isolated",
+	election.EventClone:         "Another live instance has this name",
+	election.EventFault:         "Taking no part",
+	election.EventSettings:      "A peer has other settings",
+	election.EventEpochJump:     "The epoch jumped by more than 1000",
+	election.EventStalled:       "This process was not run in time",
+	election.EventHandoverFails: "Hand-over failed; still master",
+	election.EventNoCandidate:   "No instance may become master",
+	election.EventSaveFailed:    "State not saved",
+	election.EventHandover:      "Handing over",
+	election.EventEpoch:         "Reigning on under a new epoch",
+}
+
+// log writes the line of an event. Promotion has two, as in the Java original.
+func (m *Manager) log(e election.Event) {
+	l := m.cfg.Log
+	switch e.Type {
+	case election.EventOpened:
+		l.Info().Uint64("epoch", e.Epoch).Msg("Promoted to Master node")
+		l.Info().Msg("Failover Manager has been promoted")
+		return
+	case election.EventLost:
+		l.Warn().Uint64("epoch", e.Epoch).Str("why", e.Detail).Msg("Demoted to slave node")
+		return
+	case election.EventStopWork:
+		l.Info().Uint64("epoch", e.Epoch).Str("why", e.Detail).Msg("Giving mastership up")
+		return
+	}
+	level, ok := levels[e.Type]
+	if !ok {
+		level = zerolog.DebugLevel
+	}
+	text := sentences[e.Type]
+	if text == "" {
+		text = e.Type.String()
+	}
+	ev := l.WithLevel(level)
+	if e.Name != "" {
+		ev = ev.Str("peer", e.Name)
+	}
+	if e.Epoch > 0 {
+		ev = ev.Uint64("epoch", e.Epoch)
+	}
+	if e.State != 0 {
+		ev = ev.Stringer("state", e.State)
+	}
+	if e.Detail != "" {
+		ev = ev.Str("detail", e.Detail)
+	}
+	ev.Msg(text)
+}
