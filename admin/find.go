@@ -37,24 +37,33 @@ func Find(dir, cluster, name string) (Found, error) {
 	case 1:
 		return all[0], nil
 	case 0:
-		return Found{}, &Error{Kind: KindNotReached, Detail: nobody(dir, cluster, name), Mend: "start one with `interlok-ha run`, or name its socket with --socket PATH"}
-	}
-	names := make([]string, len(all))
-	sameCluster := true
-	for i, f := range all {
-		names[i] = f.Cluster + "/" + f.Name
-		sameCluster = sameCluster && f.Cluster == all[0].Cluster
-	}
-	if sameCluster {
-		for i, f := range all {
-			names[i] = f.Name
+		mend := "start one with `interlok-ha run`, or give its --socket PATH"
+		if others, err := FindAll(dir, "", ""); err == nil && len(others) > 0 {
+			names, _ := namesOf(others)
+			mend = "here run: " + names
 		}
+		return Found{}, &Error{Kind: KindNotReached, Detail: nobody(dir, cluster, name), Mend: mend}
 	}
+	names, sameCluster := namesOf(all)
 	mend := "choose one with --instance NAME"
 	if !sameCluster {
 		mend = "choose one with --cluster CLUSTER and --instance NAME"
 	}
-	return Found{}, &Error{Kind: KindAmbiguous, Detail: fmt.Sprintf("%d instances answer here: %s", len(all), strings.Join(names, ", ")), Mend: mend}
+	return Found{}, &Error{Kind: KindAmbiguous, Detail: fmt.Sprintf("%d instances answer here: %s", len(all), names), Mend: mend}
+}
+
+// namesOf lists instances, with their clusters if these differ.
+func namesOf(all []Found) (names string, sameCluster bool) {
+	long, short := make([]string, len(all)), make([]string, len(all))
+	sameCluster = true
+	for i, f := range all {
+		long[i], short[i] = f.Cluster+"/"+f.Name, f.Name
+		sameCluster = sameCluster && f.Cluster == all[0].Cluster
+	}
+	if sameCluster {
+		long = short
+	}
+	return strings.Join(long, ", "), sameCluster
 }
 
 // FindAll is Find for any number of instances, sorted by cluster and name.

@@ -121,7 +121,7 @@ func runArgs(cmd *cobra.Command, args []string) error {
 		before = dash
 	}
 	if before > 1 {
-		return usageError("run takes one FILE, not "+quoted(args[1])+" too", "a COMMAND stands behind two dashes: interlok-ha run -- COMMAND ARG...")
+		return usageError("run takes one FILE, not "+quoted(args[1])+" too", "a COMMAND stands behind two dashes: run -- COMMAND ARG...")
 	}
 	if dash >= 0 && len(args) == dash {
 		return usageError("no COMMAND stands behind the dashes", "leave them out to hold only the role")
