@@ -66,22 +66,25 @@ func TestKeeperFrozen(t *testing.T) {
 	}
 }
 
-// A sweep of one run leaves the node's own children and other runs alone.
-func TestKeeperKilledBesideAnother(t *testing.T) {
-	other, others := tree(t)
+// A sweep of one run leaves other runs alone, the older and the younger one.
+func TestKeeperKilledBesideOthers(t *testing.T) {
+	older, olderTree := tree(t)
 	p, _ := tree(t)
+	younger, youngerTree := tree(t)
 	if err := p.cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	finish(t, p)
-	for _, fd := range others {
+	for _, fd := range append(olderTree, youngerTree...) {
 		if ended(fd, 0) {
 			t.Error("the sweep killed a process of another run")
 		}
 	}
-	other.Kill()
-	if r := finish(t, other); r.Cause != CauseKilled {
-		t.Errorf("the other run: %+v, want killed", r)
+	for _, other := range []*Process{older, younger} {
+		other.Kill()
+		if r := finish(t, other); r.Cause != CauseKilled {
+			t.Errorf("another run: %+v, want killed", r)
+		}
 	}
 }
 
