@@ -1,40 +1,297 @@
-// Package node is one assembled instance. PLACEHOLDER: only the API stands
-// here, so that the command line compiles.
 package node
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
+	"fmt"
 	"io"
+	"net"
+	"net/netip"
+	"os"
 	"strconv"
+	"sync"
+	"time"
 
-	"github.com/interlok-ha/interlok-ha/config"
 	"github.com/rs/zerolog"
+
+	"github.com/interlok-ha/interlok-ha/admin"
+	"github.com/interlok-ha/interlok-ha/broadcast"
+	"github.com/interlok-ha/interlok-ha/config"
+	"github.com/interlok-ha/interlok-ha/election"
+	"github.com/interlok-ha/interlok-ha/failover"
+	"github.com/interlok-ha/interlok-ha/heartbeat"
+	"github.com/interlok-ha/interlok-ha/internal/boottime"
+	"github.com/interlok-ha/interlok-ha/internal/mcast"
+	"github.com/interlok-ha/interlok-ha/listen"
 )
 
 // Options are what an instance is made of.
 type Options struct {
-	Settings       *config.Settings
-	Command        []string
-	Stdout, Stderr io.Writer
+	Settings *config.Settings
+	// Command runs while this instance is master; none: it only holds the role.
+	Command []string
+	// Environ is the environment of Command and of the health check.
+	Environ []string
+	// Stdin, Stdout and Stderr are handed to Command if they are files.
 	Stdin          io.Reader
+	Stdout, Stderr io.Writer
 	Log            zerolog.Logger
-	Now            <-chan struct{} // closed: stop at once, without hand-over
-	SocketPath     string
-	Version        string
+	// Now, when closed, stops at once: no hand-over, no goodbye.
+	Now <-chan struct{}
+	// SocketPath is where the API listens.
+	SocketPath string
+	Version    string
+	// Drop refuses packets as if the network had lost them. Only the demo sets it.
+	Drop func(from netip.AddrPort, p *heartbeat.Packet) bool
 }
 
-// Node is one instance.
-type Node struct{ o Options }
-
-// ExitError says that the end of COMMAND ended the run.
+// ExitError says that the end of Command ended the run, and with which code.
 type ExitError struct{ Code int }
 
 // Error is the code in words.
-func (e *ExitError) Error() string { return "exit " + strconv.Itoa(e.Code) }
+func (e *ExitError) Error() string { return "the command ended with code " + strconv.Itoa(e.Code) }
 
-// New makes an instance.
-func New(o Options) (*Node, error) { return &Node{o}, nil }
+// ErrOutranked ends a run whose settings say failover.on.conflict=exit.
+var ErrOutranked = errors.New("another master outranks this one, and failover.on.conflict is exit")
 
-// Run takes part until ctx ends.
-func (n *Node) Run(context.Context) error { return errors.New("node: not built yet") }
+// Node is one instance.
+type Node struct {
+	o       Options
+	s       *config.Settings
+	id      heartbeat.InstanceID
+	started time.Time
+
+	store     *failover.Store
+	conn      *mcast.Conn
+	presence  net.Listener
+	listen    *listen.Service
+	broadcast *broadcast.Service
+	manager   *failover.Manager
+	work      work
+	admin     *admin.Server
+	health    interface{ Run(context.Context) error }
+	feed      *feed
+
+	quit func(error) // ends the run
+}
+
+// New makes an instance: it takes the lock of its state directory and opens
+// its sockets. The error says what to change. Call Run or Close.
+func New(o Options) (n *Node, err error) {
+	s := o.Settings
+	if s.Design != config.Design306 {
+		return nil, errors.New("the 3.3 design is not part of this version: leave failover.multicast.*, failover.socket.mode and failover.tcp.* out")
+	}
+	n = &Node{o: o, s: s, started: time.Now()}
+	defer func() {
+		if err != nil {
+			n.close()
+		}
+	}()
+	_, _ = rand.Read(n.id[:]) // never fails
+	var secret [32]byte
+	_, _ = rand.Read(secret[:])
+
+	var saved election.State
+	// A killed predecessor's keeper may still be ending its command.
+	n.store, saved, err = failover.OpenStore(s.StateDir, s.Lease())
+	if errors.Is(err, failover.ErrRunning) {
+		return nil, fmt.Errorf("%s %w; choose another with --name", s.Name, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if saved.Unsure {
+		o.Log.Warn().Str("dir", s.StateDir).Msg("The saved state cannot be read; going on without it")
+	}
+	if err := n.openNetwork(); err != nil {
+		return nil, err
+	}
+	cfg := n.electionConfig(secret)
+	if n.work, err = newWork(n); err != nil {
+		return nil, err
+	}
+	if n.health, err = n.newHealth(); err != nil {
+		return nil, err
+	}
+	n.feed = newFeed(s.Name, n.started)
+	n.manager, err = failover.New(failover.Config{
+		Election: cfg, Saved: saved, Saver: n.store, Sender: n.broadcast,
+		Packets: n.listen.Packets(), Work: n.work, Observe: n.observe, Log: o.Log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	n.admin, err = admin.New(admin.Config{Node: (*orders)(n), SocketPath: o.SocketPath, Log: o.Log})
+	return n, err
+}
+
+func (n *Node) openNetwork() (err error) {
+	s, log := n.s, n.o.Log
+	keys := make([]heartbeat.Key, len(s.Keys))
+	for i, k := range s.Keys {
+		keys[i] = heartbeat.Key(k)
+	}
+	if len(keys) == 0 {
+		log.Warn().Msg("No failover.key: anyone on this network can forge heartbeats and take mastership; make one with: interlok-ha keygen")
+	}
+	// A codec belongs to one goroutine, so each side has its own.
+	in, err := heartbeat.NewCodec(s.Cluster, s.Generation, keys...)
+	if err != nil {
+		return err
+	}
+	out, err := heartbeat.NewCodec(s.Cluster, s.Generation, keys...)
+	if err != nil {
+		return err
+	}
+	log.Info().Msg("Creating listener...")
+	n.conn, err = mcast.Open(mcast.Config{
+		Group: s.Network.Group, Port: s.Network.Port, Interface: s.Network.Interface,
+		TTL: s.Network.TTL, RequirePort: len(s.Network.Peers) > 0, Log: log,
+	})
+	if err != nil {
+		return err
+	}
+	if n.listen, err = listen.New(listen.Config{Conn: n.conn, Codec: in, Self: n.id, Drop: n.o.Drop, Log: log}); err != nil {
+		return err
+	}
+	log.Info().Msg("Creating broadcaster...")
+	peers := make([]string, len(s.Network.Peers))
+	for i, p := range s.Network.Peers {
+		peers[i] = net.JoinHostPort(p.Host, strconv.Itoa(int(p.Port)))
+	}
+	n.broadcast, err = broadcast.New(broadcast.Config{Conn: n.conn, Codec: out, Peers: peers, IPv6: s.Network.Group.Is6(), Log: log})
+	if err != nil {
+		return err
+	}
+	n.presence, err = openPresence(n.conn.LocalAddr().Addr(), s.Cache.Bind)
+	return err
+}
+
+func (n *Node) electionConfig(secret [32]byte) election.Config {
+	s := n.s
+	cfg := election.Config{
+		Self: n.id, Node: heartbeat.NewNodeID(s.Cluster, s.Name), Name: s.Name,
+		Delay: s.Election.Delay, Retries: s.Election.Retries,
+		Position: uint16(s.Election.Position), Candidate: s.Election.Candidate,
+		Quorum: uint8(s.Election.Quorum), Votes: uint8(s.Election.Votes),
+		Signed:   len(s.Keys) > 0,
+		ObitHash: heartbeat.ObituaryHash(n.id, secret),
+		Seed:     uint64(n.started.UnixNano()),
+	}
+	for _, name := range s.Election.Voters {
+		cfg.Voters = append(cfg.Voters, heartbeat.NewNodeID(s.Cluster, name))
+	}
+	if s.Election.Isolation == config.IsolationContinue {
+		cfg.Isolation = election.IsolationContinue
+	}
+	if a, err := netip.ParseAddrPort(n.presence.Addr().String()); err == nil {
+		cfg.Cache = a
+	}
+	return cfg
+}
+
+// Run takes part until ctx ends: it then stops the work, hands over, says
+// goodbye and returns nil. If Command's end ends the run, an *ExitError says
+// with which code, unless that is 0.
+func (n *Node) Run(ctx context.Context) error {
+	defer n.close()
+	leave, quit := context.WithCancelCause(ctx)
+	defer quit(nil)
+	n.quit = quit
+	// The services outlive the leaving: goodbye is said through them.
+	services, stopServices := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopServices()
+
+	var wg sync.WaitGroup
+	failed := make(chan error, 8)
+	serve := func(what string, run func(context.Context) error) {
+		wg.Go(func() {
+			if err := run(services); err != nil {
+				failed <- fmt.Errorf("%s: %w", what, err)
+				quit(err)
+			}
+		})
+	}
+	serve("listen", n.listen.Run)
+	i := n.conn.Interface()
+	n.o.Log.Info().Str("interface", i.Name).Stringer("address", n.conn.LocalAddr()).
+		Str("group", netip.AddrPortFrom(n.s.Network.Group, n.s.Network.Port).String()).Msg("Using network interface " + i.Name)
+	n.o.Log.Info().Msg("Started listener")
+	serve("broadcast", n.broadcast.Run)
+	serve("presence", n.runPresence)
+	serve("API", n.admin.Run)
+	serve("work", n.work.Run)
+	if n.health != nil {
+		serve("health", n.health.Run)
+	}
+
+	err := n.manager.Run(leave, n.o.Now)
+	n.work.Abandon() // nothing, unless the run was ended at once
+	stopServices()
+	wg.Wait()
+	select {
+	case e := <-failed:
+		err = errors.Join(err, e)
+	default:
+	}
+	if err == nil && ctx.Err() == nil {
+		if cause := context.Cause(leave); cause != nil && !errors.Is(cause, context.Canceled) {
+			err = cause
+		}
+	}
+	if exit, ok := errors.AsType[*ExitError](err); ok && exit.Code == 0 {
+		return nil
+	}
+	return err
+}
+
+// close gives up what New took.
+func (n *Node) close() {
+	if n.presence != nil {
+		_ = n.presence.Close()
+	}
+	if n.conn != nil {
+		_ = n.conn.Close()
+	}
+	if n.store != nil {
+		_ = n.store.Close()
+	}
+}
+
+// observe hears every event of the election, on the manager's goroutine.
+func (n *Node) observe(e election.Event) {
+	switch e.Type {
+	case election.EventSilent:
+		if e.Addr.IsValid() {
+			go n.probe(e.Peer, e.Addr)
+		}
+	case election.EventLost:
+		if n.s.Election.OnConflict == config.ConflictExit && !e.Peer.IsZero() {
+			n.quit(ErrOutranked)
+		}
+	}
+	n.feed.put(e)
+}
+
+// token is the fencing token of this instance under an epoch: it compares as
+// text. A generation that was raised by hand outranks every token of generation
+// 0, whose epochs begin with a 0.
+func (n *Node) token(epoch uint64) string {
+	t := fmt.Sprintf("%020d-%s", epoch, n.id)
+	if n.s.Generation > 0 {
+		t = fmt.Sprintf("1%019d-%s", n.s.Generation, t)
+	}
+	return t
+}
+
+// stdFile is f if it is a file, else nil.
+func stdFile(f any) *os.File {
+	file, _ := f.(*os.File)
+	return file
+}
+
+func (n *Node) lease() time.Duration { return n.s.Lease() * 4 / 5 }
+
+func now() time.Duration { return boottime.Now() }

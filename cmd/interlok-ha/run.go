@@ -58,6 +58,7 @@ func (a *app) takePart(ctx context.Context, s *config.Settings, command []string
 	n, err := node.New(node.Options{
 		Settings:   s,
 		Command:    command,
+		Environ:    a.environ,
 		Stdout:     a.stdout,
 		Stderr:     a.stderr,
 		Stdin:      a.stdin,

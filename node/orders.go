@@ -1,0 +1,240 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/interlok-ha/interlok-ha/admin"
+	"github.com/interlok-ha/interlok-ha/election"
+	"github.com/interlok-ha/interlok-ha/heartbeat"
+)
+
+// orders is the Node as the API gives it orders: one function a verb, used by
+// the command line, HTTP and the dashboard alike.
+type orders Node
+
+var _ admin.Node = (*orders)(nil)
+
+func (o *orders) node() *Node { return (*Node)(o) }
+
+// Status tells what the instance knows now.
+func (o *orders) Status() admin.Status { return o.node().Status() }
+
+// Subscribe streams events, the present state first.
+func (o *orders) Subscribe(ctx context.Context) <-chan admin.Event {
+	return o.feed.out.Subscribe(ctx)
+}
+
+func refuse(kind admin.Kind, detail, mend string) error {
+	return &admin.Error{Kind: kind, Detail: detail, Mend: mend}
+}
+
+func unavailable(err error) error {
+	return &admin.Error{Kind: admin.KindUnavailable, Detail: "the instance is stopping", Err: err}
+}
+
+// patience gives ctx a limit if it has none: the time a hand-over may take.
+func (o *orders) patience(ctx context.Context) (context.Context, context.CancelFunc) {
+	if _, ok := ctx.Deadline(); ok {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, o.s.Workload.StopTimeout+o.s.Lease())
+}
+
+// await reads events until done says so.
+func await(ctx context.Context, events <-chan election.Event, what string, done func(election.Event) (bool, error)) error {
+	for {
+		select {
+		case e := <-events:
+			if ok, err := done(e); ok || err != nil {
+				return err
+			}
+		case <-ctx.Done():
+			return &admin.Error{Kind: admin.KindTimeout, Detail: what + " was not seen in time", Mend: "look at: interlok-ha status", Err: ctx.Err()}
+		}
+	}
+}
+
+// Switchover hands mastership to the instance named to, or to the best one.
+func (o *orders) Switchover(ctx context.Context, to string) (string, error) {
+	n := o.node()
+	ctx, cancel := o.patience(ctx)
+	defer cancel()
+	events, off := n.feed.hook()
+	defer off()
+	v, err := n.manager.View()
+	if err != nil {
+		return "", unavailable(err)
+	}
+	isSelf := to == n.s.Name
+	var peer heartbeat.InstanceID
+	if to != "" && !isSelf {
+		p, err := findPeer(v, to)
+		if err != nil {
+			return "", err
+		}
+		peer = p.ID
+	}
+	switch {
+	case isMaster(v.State):
+		if isSelf {
+			return to, nil
+		}
+		if err := handOverError(n.manager.HandOver(peer, "switchover"), to); err != nil {
+			return "", err
+		}
+	case v.Follow.Instance.IsZero():
+		return "", refuse(admin.KindRefused, "no master is known here", "wait for one, or look at: interlok-ha status")
+	case peer == v.Follow.Instance:
+		return to, nil
+	default:
+		st := n.Status()
+		if len(n.s.Keys) == 0 {
+			return "", refuse(admin.KindNotMaster, fmt.Sprintf("master is %s on %s: run it there", st.Master.Name, st.Master.Address),
+				"with failover.key set it can be asked from any instance")
+		}
+		if isSelf {
+			peer = n.id
+		}
+		if err := n.manager.Tell(election.Request{To: peer}); err != nil {
+			return "", unavailable(err)
+		}
+	}
+	master := ""
+	err = await(ctx, events, "a new master", func(e election.Event) (bool, error) {
+		switch {
+		case e.Type == election.EventMaster && !e.Peer.IsZero() && e.Peer != v.Follow.Instance:
+			master = e.Name
+			return true, nil
+		case e.Type == election.EventOpened:
+			master = n.s.Name
+			return true, nil
+		case e.Type == election.EventHandoverFails:
+			return false, refuse(admin.KindRefused, "nobody took over: "+e.Detail, "look at: interlok-ha status")
+		}
+		return false, nil
+	})
+	return master, err
+}
+
+// findPeer finds a peer that may become master by its name.
+func findPeer(v election.View, name string) (election.PeerView, error) {
+	for _, p := range v.Peers {
+		if p.Name != name {
+			continue
+		}
+		why := ""
+		switch {
+		case p.ID == v.Follow.Instance:
+		case !p.Flags.Has(heartbeat.FlagCandidate):
+			why = "it is a witness"
+		case p.Flags.Has(heartbeat.FlagDrained):
+			why = "it is drained"
+		case p.Flags.Has(heartbeat.FlagUnhealthy):
+			why = "its health check fails, or its command failed too often"
+		case !p.Eligible:
+			why = "it is " + p.State.String()
+		case !p.Confirmed:
+			why = "it does not hear this instance"
+		}
+		if why != "" {
+			return p, refuse(admin.KindIneligible, name+" may not become master: "+why, "")
+		}
+		return p, nil
+	}
+	return election.PeerView{}, refuse(admin.KindUnknown, "no instance named "+name+" is heard", "the names are in: interlok-ha status")
+}
+
+func handOverError(err error, to string) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, election.ErrNoHeir):
+		return refuse(admin.KindRefused, "no other instance may become master", "start one, or resume one")
+	case errors.Is(err, election.ErrNotEligible), errors.Is(err, election.ErrNoPeer):
+		return refuse(admin.KindIneligible, to+" may not become master now", "look at: interlok-ha status")
+	case errors.Is(err, election.ErrBusy):
+		return refuse(admin.KindRefused, "a hand-over is under way", "wait for it")
+	case errors.Is(err, election.ErrNotMaster):
+		return refuse(admin.KindNotMaster, "this instance is not the master any more", "try again")
+	}
+	return unavailable(err)
+}
+
+// Drain gives the role up and stays out until Resume.
+func (o *orders) Drain(ctx context.Context, force bool) error {
+	n := o.node()
+	ctx, cancel := o.patience(ctx)
+	defer cancel()
+	events, off := n.feed.hook()
+	defer off()
+	v, err := n.manager.View()
+	if err != nil {
+		return unavailable(err)
+	}
+	if v.Drained {
+		return nil
+	}
+	others := false
+	for _, p := range v.Peers {
+		others = others || p.Eligible && p.Confirmed
+	}
+	if !others && !force {
+		return refuse(admin.KindRefused, "no other instance may become master", "nobody would work: add --force if that is meant")
+	}
+	if err := n.manager.Tell(election.Drain{}); err != nil {
+		return unavailable(err)
+	}
+	if !isMaster(v.State) {
+		return nil
+	}
+	return await(ctx, events, "the end of the mastership", func(e election.Event) (bool, error) {
+		return e.Type == election.EventState && e.State == heartbeat.StateSlave, nil
+	})
+}
+
+// Resume takes part again.
+func (o *orders) Resume(context.Context) error {
+	if err := o.manager.Tell(election.Resume{}); err != nil {
+		return unavailable(err)
+	}
+	return nil
+}
+
+// Promote claims mastership.
+func (o *orders) Promote(ctx context.Context, force bool) error {
+	n := o.node()
+	ctx, cancel := o.patience(ctx)
+	defer cancel()
+	events, off := n.feed.hook()
+	defer off()
+	v, err := n.manager.View()
+	switch {
+	case err != nil:
+		return unavailable(err)
+	case isMaster(v.State):
+		return nil
+	case !n.s.Election.Candidate:
+		return refuse(admin.KindIneligible, "this instance is a witness (failover.candidate=false)", "")
+	case v.Drained:
+		return refuse(admin.KindIneligible, "this instance is drained", "interlok-ha resume")
+	case !v.Follow.Instance.IsZero() && !force:
+		return refuse(admin.KindRefused, "there is a master", "hand over with: interlok-ha switchover")
+	}
+	if err := n.manager.Tell(election.Promote{Force: force}); err != nil {
+		return unavailable(err)
+	}
+	return await(ctx, events, "the promotion", func(e election.Event) (bool, error) {
+		return e.Type == election.EventOpened, nil
+	})
+}
+
+// Maintenance forbids claims in the whole cluster for d; 0 allows them again.
+func (o *orders) Maintenance(_ context.Context, d time.Duration) error {
+	if err := o.manager.Tell(election.SetMaintenance{For: d}); err != nil {
+		return unavailable(err)
+	}
+	return nil
+}

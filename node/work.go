@@ -1,0 +1,267 @@
+package node
+
+import (
+	"context"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/interlok-ha/interlok-ha/admin"
+	"github.com/interlok-ha/interlok-ha/config"
+	"github.com/interlok-ha/interlok-ha/election"
+	"github.com/interlok-ha/interlok-ha/failover"
+	"github.com/interlok-ha/interlok-ha/workload"
+)
+
+// work is what runs on the master, as the node sees it.
+type work interface {
+	failover.Work
+	Run(ctx context.Context) error
+	// Abandon ends the work at once and waits for that.
+	Abandon()
+	// Status is nil for no work.
+	Status() *admin.Workload
+}
+
+func newWork(n *Node) (work, error) {
+	if len(n.o.Command) == 0 {
+		return &noWork{n}, nil
+	}
+	w := n.s.Workload
+	sup, err := workload.NewSupervisor(workload.Policy{
+		Restart: workload.Restart(w.Restart), Delay: w.RestartDelay, Limit: w.RestartLimit, Window: w.Window,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := workload.BecomeSubreaper(); err != nil {
+		return nil, err
+	}
+	return &command{n: n, sup: sup, wake: make(chan struct{}, 1), tokenFile: filepath.Join(n.s.StateDir, "token")}, nil
+}
+
+// noWork is an instance that only holds the role.
+type noWork struct{ n *Node }
+
+func (*noWork) Open(uint64)                   {}
+func (*noWork) Guard(election.Guard)          {}
+func (*noWork) Epoch(uint64)                  {}
+func (w *noWork) Stop(bool)                   { w.n.manager.WorkStopped() }
+func (*noWork) Run(ctx context.Context) error { <-ctx.Done(); return nil }
+func (*noWork) Abandon()                      {}
+func (*noWork) Status() *admin.Workload       { return nil }
+
+// command runs the COMMAND. Its own goroutine, Run, owns the fields below the
+// line; others post to it.
+type command struct {
+	n         *Node
+	sup       *workload.Supervisor
+	tokenFile string
+
+	mu     sync.Mutex // guards posted
+	posted []func()
+	wake   chan struct{}
+
+	guard   atomic.Pointer[election.Guard]
+	proc    atomic.Pointer[workload.Process]
+	told    atomic.Bool // that the keeper is silent
+	state   atomic.Pointer[string]
+	restart atomic.Int64
+
+	// ---
+	wanted    bool // the guard is open and COMMAND should run
+	epoch     uint64
+	replacing bool // stopped only to be started with a new token
+	timer     *time.Timer
+}
+
+func (w *command) post(f func()) {
+	w.mu.Lock()
+	w.posted = append(w.posted, f)
+	w.mu.Unlock()
+	select {
+	case w.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Run does what was posted, in order.
+func (w *command) Run(ctx context.Context) error {
+	for {
+		w.mu.Lock()
+		fs := w.posted
+		w.posted = nil
+		w.mu.Unlock()
+		for _, f := range fs {
+			f()
+		}
+		if len(fs) > 0 {
+			continue
+		}
+		select {
+		case <-w.wake:
+		case <-ctx.Done():
+			if w.timer != nil {
+				w.timer.Stop()
+			}
+			return nil
+		}
+	}
+}
+
+func (w *command) Open(epoch uint64) {
+	w.post(func() {
+		w.wanted, w.epoch = true, epoch
+		w.start()
+	})
+}
+
+// Guard feeds the keeper. A keeper that does not answer cannot be trusted to
+// end the work in time: then this node ends it and gives the role away.
+func (w *command) Guard(g election.Guard) {
+	w.guard.Store(&g)
+	p := w.proc.Load()
+	if p == nil || g.Until == 0 {
+		return
+	}
+	p.Feed(g.Epoch, g.Until)
+	patience := max(w.n.lease()/2, w.n.s.Election.Delay*3/2)
+	if now()-p.LastEcho() > patience && w.told.CompareAndSwap(false, true) {
+		w.n.o.Log.Error().Msg("The keeper does not answer; handing over")
+		p.Kill()
+		go func() {
+			_ = w.n.manager.Tell(election.Handover{NoClaimFor: w.n.s.Lease(), Reason: "the keeper does not answer"})
+		}()
+	}
+}
+
+func (w *command) Epoch(epoch uint64) {
+	w.post(func() {
+		w.epoch = epoch
+		w.writeToken()
+		if w.n.s.Workload.OnEpoch == config.EpochKeep {
+			return
+		}
+		if p := w.proc.Load(); p != nil && w.wanted {
+			w.replacing = true
+			p.Stop(w.n.s.Workload.StopTimeout)
+		}
+	})
+}
+
+func (w *command) Stop(planned bool) {
+	w.post(func() {
+		w.wanted, w.replacing = false, false
+		if w.timer != nil {
+			w.timer.Stop()
+		}
+		p := w.proc.Load()
+		if p == nil {
+			w.set("stopped")
+			w.n.manager.WorkStopped()
+			return
+		}
+		w.set("stopping")
+		if planned {
+			p.Stop(w.n.s.Workload.StopTimeout)
+		} else {
+			p.Stop(w.n.s.StopBudget())
+		}
+	})
+}
+
+// Abandon kills what runs and waits until it is dead.
+func (w *command) Abandon() {
+	if p := w.proc.Load(); p != nil {
+		p.Kill()
+		<-p.Done()
+	}
+}
+
+func (w *command) set(state string) { w.state.Store(&state) }
+
+func (w *command) writeToken() {
+	if err := workload.WriteTokenFile(w.tokenFile, w.n.token(w.epoch)); err != nil {
+		w.n.o.Log.Error().Err(err).Msg("Token file not written")
+	}
+}
+
+// start runs COMMAND under the present epoch.
+func (w *command) start() {
+	if !w.wanted || w.proc.Load() != nil {
+		return
+	}
+	n := w.n
+	w.writeToken()
+	g := w.guard.Load()
+	p, err := workload.Start(workload.Config{
+		Command: n.o.Command, Env: n.o.Environ,
+		Stdin: stdFile(n.o.Stdin), Stdout: stdFile(n.o.Stdout), Stderr: stdFile(n.o.Stderr),
+		Log: n.o.Log,
+	}, workload.Reign{
+		Token: n.token(w.epoch), Epoch: w.epoch, Cluster: n.s.Cluster, Instance: n.s.Name, ID: n.id,
+		Socket: n.o.SocketPath, TokenFile: w.tokenFile,
+	}, g.Until)
+	if err != nil {
+		n.o.Log.Error().Err(err).Msg("The command cannot be started")
+		w.ended(workload.FailedStart(err))
+		return
+	}
+	w.told.Store(false)
+	w.proc.Store(p)
+	if g := w.guard.Load(); g.Until > 0 {
+		p.Feed(g.Epoch, g.Until) // it may have been renewed meanwhile
+	}
+	w.set("running")
+	n.feed.tell(admin.EventWorkloadStarted, "")
+	go func() {
+		<-p.Done()
+		w.post(func() {
+			w.proc.Store(nil)
+			w.ended(p.Result())
+		})
+	}()
+}
+
+// ended decides what follows the end of COMMAND.
+func (w *command) ended(r workload.Result) {
+	n := w.n
+	w.set("stopped")
+	n.feed.tell(admin.EventWorkloadExited, r.String())
+	switch {
+	case !w.wanted:
+		n.manager.WorkStopped()
+		return
+	case w.replacing:
+		w.replacing = false
+		w.start()
+		return
+	}
+	switch d := w.sup.Next(now(), r); d.Action {
+	case workload.ActionRestart:
+		n.o.Log.Warn().Stringer("result", r).Dur("after", d.After).Msg("The command ended; starting it again")
+		w.restart.Add(1)
+		w.set("waiting")
+		w.timer = time.AfterFunc(d.After, func() { w.post(w.start) })
+	case workload.ActionResign:
+		n.o.Log.Error().Stringer("result", r).Msg("The command fails too often; giving mastership up")
+		_ = n.manager.Tell(election.Handover{NoClaimFor: d.NoClaimFor, Reason: "the command fails too often"})
+	case workload.ActionGoodbye:
+		n.o.Log.Info().Stringer("result", r).Msg("The command has ended; leaving")
+		n.quit(&ExitError{Code: d.Code})
+	case workload.ActionNone: // ended by us; the guard tells what follows
+	}
+}
+
+// Status tells what the command does.
+func (w *command) Status() *admin.Workload {
+	st := &admin.Workload{Command: w.n.o.Command, State: "stopped", Restarts: int(w.restart.Load())}
+	if s := w.state.Load(); s != nil {
+		st.State = *s
+	}
+	if p := w.proc.Load(); p != nil {
+		st.PID = p.Pid()
+	}
+	return st
+}
