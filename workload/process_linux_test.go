@@ -277,17 +277,16 @@ func TestKeeperIsDeaf(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	answers(t, p)
 	p.Stop(patient)
-	if r := finish(t, p); r.Cause != CauseStopped {
-		t.Errorf("result = %+v, want stopped", r)
+	if r := finish(t, p); r.Cause != CauseStopped || r.Signal != int(unix.SIGTERM) {
+		t.Errorf("result = %+v, want stopped by signal 15", r)
 	}
 }
 
-// A flood that nobody reads stops COMMAND's own writing, and nothing else.
-func TestOutputFlood(t *testing.T) {
-	r, w := pipe(t)
-	p := begin(t, Config{Command: shell("trap '' TERM; while :; do echo flood flood flood flood flood; done"), Stdout: w}, hour())
-	_ = line(t, r) // and not one more
+// answers waits until the keeper echoes a feed.
+func answers(t *testing.T, p *Process) {
+	t.Helper()
 	first := p.LastEcho()
 	if !p.Feed(5, hour()) {
 		t.Fatal("not fed")
@@ -298,6 +297,14 @@ func TestOutputFlood(t *testing.T) {
 		}
 		time.Sleep(time.Millisecond)
 	}
+}
+
+// A flood that nobody reads stops COMMAND's own writing, and nothing else.
+func TestOutputFlood(t *testing.T) {
+	r, w := pipe(t)
+	p := begin(t, Config{Command: shell("trap '' TERM; while :; do echo flood flood flood flood flood; done"), Stdout: w}, hour())
+	_ = line(t, r) // and not one more
+	answers(t, p)
 	p.Stop(10 * time.Millisecond)
 	if r := finish(t, p); r.Signal != int(unix.SIGKILL) {
 		t.Errorf("result = %+v, want signal 9", r)
