@@ -23,6 +23,7 @@ type Machine struct {
 	out     Output
 	pool    []*heartbeat.Packet // packets of the running step, used again
 	pooled  int
+	to      []netip.AddrPort // addresses of the running step, likewise
 
 	state heartbeat.State
 	seq   uint64
@@ -36,6 +37,7 @@ type Machine struct {
 	disk struct {
 		State
 		dirty   bool
+		retry   bool   // the last save failed: again with the next heartbeat
 		asked   uint64 // SaveSeq of the last Output.Save
 		durable uint64 // greatest one that was answered with Saved
 	}
@@ -116,7 +118,11 @@ func (m *Machine) Timers() Timers { return m.t }
 func (m *Machine) Step(now time.Duration, in Input) Output {
 	m.now = max(now, m.now)
 	m.out = Output{Send: m.out.Send[:0], Events: m.out.Events[:0]}
-	m.pooled = 0
+	m.pooled, m.to = 0, m.to[:0]
+	if m.left {
+		m.flush()
+		return m.out
+	}
 	m.noteStall()
 	m.checkGuard()
 
@@ -156,6 +162,7 @@ func (m *Machine) Step(now time.Duration, in Input) Output {
 	case Stop:
 		m.stop()
 	}
+	m.checkGuard() // an input may have taken votes away
 
 	m.tick()
 	m.flush()
@@ -166,7 +173,7 @@ func (m *Machine) Step(now time.Duration, in Input) Output {
 // what it did not hear meanwhile proves nothing about the others.
 func (m *Machine) noteStall() {
 	m.late = 0
-	if m.wakeAt == 0 || m.now <= m.wakeAt || m.left {
+	if m.wakeAt == 0 || m.now <= m.wakeAt {
 		return
 	}
 	m.late = m.now - m.wakeAt
@@ -210,7 +217,7 @@ func (m *Machine) tick() {
 // flush completes the output.
 func (m *Machine) flush() {
 	if m.disk.dirty {
-		m.disk.dirty = false
+		m.disk.dirty, m.disk.retry = false, false
 		m.disk.asked++
 		s := m.disk.State
 		m.out.Save, m.out.SaveSeq = &s, m.disk.asked
@@ -261,6 +268,13 @@ func (m *Machine) store() uint64 {
 	return m.disk.asked + 1
 }
 
+// nextEpoch is one above all that were seen. At the greatest one that a packet
+// can carry it stays; voters grant that one only once.
+func (m *Machine) nextEpoch() uint64 {
+	m.disk.MaxEpoch = min(m.disk.MaxEpoch+1, heartbeat.MaxEpoch)
+	return m.disk.MaxEpoch
+}
+
 func (m *Machine) isStored(seq uint64) bool { return !m.on(RuleSaveFirst) || m.disk.durable >= seq }
 
 func (m *Machine) saved(seq uint64) {
@@ -280,10 +294,7 @@ func (m *Machine) saveFailed(seq uint64) {
 		m.withdraw("claim not stored")
 		m.pauseUntil = m.now + m.t.Down
 	}
-	if m.promise.saveSeq > 0 && m.promise.saveSeq <= seq && m.disk.durable < m.promise.saveSeq {
-		m.disk.dirty = true // try again with the next save
-		m.promise.saveSeq = m.disk.asked + 1
-	}
+	m.disk.retry = true
 }
 
 func (m *Machine) event(e Event) {
@@ -332,27 +343,39 @@ func (m *Machine) sendFailed(seq uint64) {
 	m.checkGuard()
 }
 
-// send sends one packet of the present state to everyone, or to the addresses.
-func (m *Machine) send(kind heartbeat.Kind, everyone bool, to ...netip.AddrPort) {
+// sendTo sends one packet of the present state to one peer.
+func (m *Machine) sendTo(kind heartbeat.Kind, to netip.AddrPort) {
+	from := len(m.to)
+	m.to = append(m.to, to)
+	m.send(kind, false, from)
+}
+
+// send sends one packet of the present state to everyone, or only to the
+// addresses that were appended to m.to after the first from.
+func (m *Machine) send(kind heartbeat.Kind, everyone bool, from int) {
 	m.seq++
 	p := m.packet()
+	turn := m.beat.turn
 	m.fill(p, kind)
+	if !everyone {
+		m.beat.turn = turn // those it was not sent to hear the same part again
+	}
 	m.sends[m.seq%uint64(len(m.sends))] = sent{seq: m.seq, at: m.now, beat: everyone}
 	if p.Asks > 0 && everyone {
 		m.renewOwnPromise()
 	}
-	m.out.Send = append(m.out.Send, Message{Packet: p, Everyone: everyone, To: to})
+	m.out.Send = append(m.out.Send, Message{Packet: p, Everyone: everyone, To: m.to[from:len(m.to):len(m.to)]})
 }
 
 // sendEverywhere sends to the group and by unicast to each known peer: two paths.
 func (m *Machine) sendEverywhere(kind heartbeat.Kind) {
-	to := make([]netip.AddrPort, 0, len(m.peers))
+	from := len(m.to)
 	for _, p := range m.peers {
 		if p.addr.IsValid() && !p.left && !p.gone && m.now-p.heardAt < 4*m.t.Down {
-			to = append(to, p.addr)
+			m.to = append(m.to, p.addr)
 		}
 	}
-	m.send(kind, true, to...)
+	m.send(kind, true, from)
 }
 
 // packet takes a packet from the pool of this step.
