@@ -3,7 +3,6 @@ package electiontest
 import (
 	"time"
 
-	"github.com/interlok-ha/interlok-ha/election"
 	"github.com/interlok-ha/interlok-ha/heartbeat"
 )
 
@@ -11,37 +10,46 @@ import (
 type claimSeen struct {
 	at     time.Duration // its first packet
 	active bool
-	last   time.Duration // start of the claim before
 	heir   bool
 	dead   bool
 	forced bool
 	epoch  uint64
+	deadID heartbeat.InstanceID
 	master heartbeat.Sighting // whom it followed before
 }
 
 // checker holds the run against the invariants of PROTOCOL.md §7. It looks at
-// the nodes from outside, never into a machine.
+// the nodes from outside, never into a machine: at what they send (sent.go), at
+// what they do (work.go), and, here, at the time that passes meanwhile.
 type checker struct {
-	s        *sim
-	quiet    bool          // between calm and chaos
-	calmAt   time.Duration // since when
-	settled  time.Duration // when one master was first reached in this calm; 0 = not yet
-	double   time.Duration // since when two work
-	pair     [][]time.Duration
-	epochs   map[uint64]heartbeat.InstanceID
+	s       *sim
+	quiet   bool            // between calm and chaos
+	calmAt  time.Duration   // since when
+	settled time.Duration   // when one master was first reached in this calm; 0 = not yet
+	double  time.Duration   // since when two work
+	pair    []time.Duration // since when two that hear each other work, by row and column
+	whole   []time.Duration // since when a link is whole; -1 = cut
+	moved   time.Duration   // when something last changed that may disturb an election
+
+	epochs   map[uint64]heartbeat.InstanceID // who reigned under it
 	topEpoch uint64
 	tokens   map[heartbeat.InstanceID]uint64
-	crash    time.Duration // of a working master, if nothing else was wrong
-	workEnd  time.Duration // of the last work, for hand-overs
-	planned  bool
+	proved   map[heartbeat.InstanceID]bool // whose death was proved
+	resigned heartbeat.Resignation
 	stopAt   map[int]time.Duration
+
+	crash   time.Duration // when the master died, if nothing else was wrong
+	after   time.Duration // and by when another must have opened; 0 = no matter
+	workEnd time.Duration // of the last work
+	planned bool          // and it was meant to end
+	heirBy  time.Duration // by when the heir must have opened; 0 = no matter
 }
 
 func (c *checker) init(s *sim) {
-	*c = checker{s: s, epochs: map[uint64]heartbeat.InstanceID{}, tokens: map[heartbeat.InstanceID]uint64{}, stopAt: map[int]time.Duration{}}
-	for range s.nodes {
-		c.pair = append(c.pair, make([]time.Duration, len(s.nodes)))
-	}
+	n := len(s.nodes)
+	*c = checker{s: s, pair: make([]time.Duration, n*n), whole: make([]time.Duration, n*n), moved: -time.Hour,
+		epochs: map[uint64]heartbeat.InstanceID{}, tokens: map[heartbeat.InstanceID]uint64{},
+		proved: map[heartbeat.InstanceID]bool{}, stopAt: map[int]time.Duration{}}
 }
 
 // quorum reports whether votes decide in this scenario.
@@ -50,19 +58,52 @@ func (c *checker) quorum() bool { return c.s.sc.Quorum > 0 }
 // delta is the longest a packet takes.
 func (c *checker) delta() time.Duration { return c.s.net.Max + c.s.net.Hold }
 
-// healBound is how long two masters may last once the faults have ended.
+// delay and down are the longest of any node.
+func (c *checker) delay() (d time.Duration) {
+	for _, n := range c.s.nodes {
+		d = max(d, n.delay())
+	}
+	return d
+}
+
+func (c *checker) down() (d time.Duration) {
+	for _, n := range c.s.nodes {
+		d = max(d, n.down())
+	}
+	return d
+}
+
+// stop is the longest that work takes to end which must end at once.
+func (c *checker) stop() time.Duration { return c.s.down() / 5 }
+
+// healBound is how long two masters may last once the faults have ended (S3).
 func (c *checker) healBound() time.Duration {
-	d := c.s.sc.Delay
-	return d*105/100 + 3*c.delta() + c.s.down()/5 + c.s.down()/10
+	return c.delay()*105/100 + 3*c.delta() + c.stop()
+}
+
+// settleBound is how long it may take to one master once all is calm (L1).
+func (c *checker) settleBound() time.Duration { return 2 * c.down() }
+
+// pairBound is how long two that hear each other may both work (S12).
+func (c *checker) pairBound() time.Duration {
+	b := 4*c.delay() + c.stop() + 3*c.delta()
+	if c.s.net.Loss > 0 {
+		b += c.down()
+	}
+	return b
 }
 
 // pass looks at a stretch of time in which nothing happens.
 func (c *checker) pass(d time.Duration) {
 	s, n := c.s, 0
 	for _, x := range s.nodes {
-		if x.working {
+		if !x.working {
+			continue
+		}
+		if !x.stopped {
 			n++
 		}
+		c.passWork(x, d)
 	}
 	switch n {
 	case 0:
@@ -72,65 +113,96 @@ func (c *checker) pass(d time.Duration) {
 		s.rep.Double += d
 	}
 	if n > 1 {
-		if c.double == 0 {
-			c.double = s.now
-		}
-		s.rep.Longest = max(s.rep.Longest, s.now+d-c.double)
-		if c.quiet {
-			heal := s.now + d - c.calmAt
-			s.rep.Heal = max(s.rep.Heal, heal)
-			if heal > c.healBound() {
-				s.violate("S3", "two masters %v after the faults ended", heal)
-			}
-		}
-		c.checkPairs(d)
+		c.passDouble(d)
 	} else {
 		c.double = 0
 	}
+	end := s.now + d
 	if c.quiet && n == 1 && c.settled == 0 {
 		c.settled = s.now
 		s.rep.Recovery = max(s.rep.Recovery, s.now-c.calmAt)
 	}
-	if c.quiet && c.settled == 0 && s.now+d-c.calmAt > c.settleBound() {
-		s.violate("L1", "no single master %v after the faults ended", s.now+d-c.calmAt)
+	if c.quiet && c.settled == 0 && end-c.calmAt > c.settleBound() {
+		s.violate("L1", "no single master %v after the faults ended", end-c.calmAt)
+	}
+	if c.after > 0 && end > c.after {
+		s.violate("L2", "no master %v after the crash of the last one", end-c.crash)
+	}
+	if c.heirBy > 0 && end > c.heirBy {
+		s.violate("L3", "the heir does not open within %v of the resignation", end-c.workEnd)
 	}
 }
 
-// settleBound is how long it may take to one master once all is calm.
-func (c *checker) settleBound() time.Duration { return 2 * c.s.down() }
+// passWork: work does not go on when the guard is closed, but for the time
+// that it takes to end (S7).
+func (c *checker) passWork(n *node, d time.Duration) {
+	if n.stopped || n.guard.Open(n.local()) {
+		n.closedAt = 0
+		return
+	}
+	if n.closedAt == 0 {
+		n.closedAt = c.s.now
+	}
+	if late := c.s.now + d - n.closedAt; late > c.stop()+c.stop()/10 {
+		c.s.violate("S7", "%s still works %v after its guard closed", n.spec.Name, late)
+	}
+}
 
-// checkPairs: two that hear each other are not both at work for long.
-func (c *checker) checkPairs(d time.Duration) {
+// passDouble: two or more work at the same time.
+func (c *checker) passDouble(d time.Duration) {
 	s := c.s
-	bound := 4*s.sc.Delay + s.down()*3/10 + 3*c.delta()
-	if s.net.Loss > 0 {
-		bound += s.down()
+	if c.double == 0 {
+		c.double = s.now
+	}
+	s.rep.Longest = max(s.rep.Longest, s.now+d-c.double)
+	if c.quiet {
+		heal := s.now + d - c.calmAt
+		s.rep.Heal = max(s.rep.Heal, heal)
+		if heal > c.healBound() {
+			s.violate("S3", "two masters %v after the faults ended", heal)
+		}
 	}
 	for i, a := range s.nodes {
-		for j := range i {
-			b := s.nodes[j]
+		for j, b := range s.nodes[:i] {
+			k := &c.pair[i*len(s.nodes)+j]
 			if !a.working || !b.working || !a.up || !b.up || a.frozen || b.frozen || a.sendBad || b.sendBad || s.cut[i][j] || s.cut[j][i] {
-				c.pair[i][j] = 0
+				*k = 0
 				continue
 			}
-			if c.pair[i][j] == 0 {
-				c.pair[i][j] = s.now
+			if *k == 0 {
+				*k = s.now
 			}
-			if s.now+d-c.pair[i][j] > bound {
-				s.violate("S12", "%s and %s hear each other and both work for %v", a.spec.Name, b.spec.Name, s.now+d-c.pair[i][j])
+			if took := s.now + d - *k; took > c.pairBound() {
+				s.violate("S12", "%s and %s hear each other and both work for %v", a.spec.Name, b.spec.Name, took)
 			}
 		}
 	}
 }
 
+// linksMoved notes which links are whole now. Clocks of S12 start anew.
 func (c *checker) linksMoved() {
-	for i := range c.pair {
-		clear(c.pair[i])
+	clear(c.pair)
+	n := len(c.s.nodes)
+	for i := range n {
+		for j := range n {
+			w := &c.whole[i*n+j]
+			switch {
+			case c.s.cut[i][j]:
+				*w = -1
+			case *w < 0:
+				*w = c.s.now
+			}
+		}
 	}
+	c.stir()
 }
+
+// stir: something changed, so the bounds of an undisturbed election do not hold.
+func (c *checker) stir() { c.moved, c.after, c.heirBy = c.s.now, 0, 0 }
 
 func (c *checker) calm()  { c.quiet, c.calmAt, c.settled = true, c.s.now, 0 }
 func (c *checker) chaos() { c.endCalm(); c.quiet = false }
+func (c *checker) end()   { c.endCalm() }
 
 // endCalm: what had settled must still stand.
 func (c *checker) endCalm() {
@@ -139,7 +211,7 @@ func (c *checker) endCalm() {
 	}
 	n := 0
 	for _, x := range c.s.nodes {
-		if x.working {
+		if x.acts() {
 			n++
 		}
 	}
@@ -147,8 +219,6 @@ func (c *checker) endCalm() {
 		c.s.violate("L1", "%d masters at the end of a calm time", n)
 	}
 }
-
-func (c *checker) end() { c.endCalm() }
 
 // disturbed reports whether anything is wrong with the network or a process.
 func (c *checker) disturbed() bool {
@@ -165,152 +235,13 @@ func (c *checker) disturbed() bool {
 	return false
 }
 
-// sent looks at each packet that leaves.
-func (c *checker) sent(n *node, p *heartbeat.Packet) {
-	s := c.s
-	k := &n.claim
-	switch {
-	case p.Kind == heartbeat.KindClaim:
-		fresh := !k.active
-		kind := claimSeen{at: s.now, active: true, last: k.at, epoch: p.Epoch, master: p.Master,
-			heir: p.Resigned.Heir == p.Instance, dead: p.Flags.Has(heartbeat.FlagGone), forced: p.Flags.Has(heartbeat.FlagForced)}
-		if fresh {
-			if min := 3 * n.delay(); k.at > 0 && s.now-k.at < min*9/10 && k.master == p.Master && !kind.heir && !kind.dead && !kind.forced {
-				s.violate("L4", "%s claims again after %v", n.spec.Name, s.now-k.at)
-			}
-			*k = kind
-		} else if p.Epoch != k.epoch {
-			k.at, k.epoch = s.now, p.Epoch
-		}
-	case p.State != heartbeat.StateClaiming:
-		k.active = false
-	}
-	if p.State.Reigns() && p.State != heartbeat.StateOpening && n.guard.Until > 0 && n.local() >= n.guard.Until {
-		s.violate("S7", "%s speaks as master after its guard ran out", n.spec.Name)
-	}
-}
-
-func (n *node) delay() time.Duration {
-	if n.spec.Delay > 0 {
-		return n.spec.Delay
-	}
-	return n.s.sc.Delay
-}
-
-// opened: a node begins to work.
-func (c *checker) opened(n *node, epoch uint64) {
-	s := c.s
-	s.rep.Promotions++
-	s.logf("%s opens, epoch %d", n.spec.Name, epoch)
-	k := n.claim
-	if !k.heir && !k.dead && !k.forced {
-		down := n.delay() * time.Duration(s.sc.Retries)
-		if n.spec.Retries > 0 {
-			down = n.delay() * time.Duration(n.spec.Retries)
-		}
-		if lived := s.now - n.startAt; lived < down*99/100 {
-			s.violate("S4", "%s opens %v after its start", n.spec.Name, lived)
-		}
-		if waited := s.now - k.at; waited < n.delay()*99/100 && !n.stopped {
-			s.violate("S4", "%s opens %v after its claim", n.spec.Name, waited)
+// clean reports whether all was well for long enough that an election keeps
+// to its bounds: no loss, no unequal settings, nothing moved.
+func (c *checker) clean() bool {
+	for _, n := range c.s.nodes {
+		if n.spec.Delay > 0 || n.spec.Retries > 0 || n.spec.As != "" {
+			return false
 		}
 	}
-	for _, o := range s.nodes {
-		if o == n || !o.working {
-			continue
-		}
-		if c.quorum() && !k.forced {
-			s.violate("S1", "%s opens while %s works", n.spec.Name, o.spec.Name)
-		}
-		if !c.disturbed() && !o.frozen {
-			s.rep.False++
-		}
-	}
-	n.claim.at = 0 // a claim that was won does not count against the next
-	if c.quiet && c.settled > 0 && s.now-c.settled > 2*s.down() && !k.heir && !k.forced {
-		s.violate("S5", "%s takes over in a calm time", n.spec.Name)
-	}
-	if c.crash > 0 {
-		s.rep.TakeOvers = append(s.rep.TakeOvers, s.now-c.crash)
-		c.crash = 0
-	}
-	if c.planned && k.heir {
-		s.rep.HandOvers = append(s.rep.HandOvers, s.now-c.workEnd)
-	}
-	c.planned = false
-	c.newEpoch(n, epoch)
-}
-
-// newEpoch: a node works under a token that it had not before.
-func (c *checker) newEpoch(n *node, epoch uint64) {
-	s := c.s
-	if c.tokens[n.id] >= epoch {
-		s.violate("S6", "the token of %s goes back from epoch %d to %d", n.spec.Name, c.tokens[n.id], epoch)
-	}
-	c.tokens[n.id] = epoch
-	if !c.quorum() || n.claim.forced {
-		return
-	}
-	if who, ok := c.epochs[epoch]; ok && who != n.id {
-		s.violate("S2", "epoch %d reigns twice, the second time by %s", epoch, n.spec.Name)
-	}
-	if epoch < c.topEpoch {
-		s.violate("S2", "epoch %d of %s after epoch %d", epoch, n.spec.Name, c.topEpoch)
-	}
-	c.epochs[epoch] = n.id
-	c.topEpoch = max(c.topEpoch, epoch)
-}
-
-// guardMoved: at most one guard is open with a quorum, and one that ran out
-// does not open again.
-func (c *checker) guardMoved(n *node, old, g election.Guard) {
-	s := c.s
-	local := n.local()
-	if !g.Open(local) {
-		return
-	}
-	if old.Until > 0 && old.Until <= local {
-		s.violate("S7", "%s extends a guard that ran out %v ago", n.spec.Name, local-old.Until)
-	}
-	if !c.quorum() || n.claim.forced {
-		return
-	}
-	for _, o := range s.nodes {
-		if o != n && o.up && !o.stopped && o.guard.Open(o.local()) && !o.claim.forced {
-			s.violate("S1", "the guards of %s and %s are open", n.spec.Name, o.spec.Name)
-		}
-	}
-}
-
-func (c *checker) workEnded(n *node) {
-	c.workEnd = c.s.now
-	c.planned = n.state == heartbeat.StateDraining
-	c.s.logf("%s: its work has ended", n.spec.Name)
-	if c.quiet {
-		c.settled = 0
-		c.calmAt = c.s.now
-	}
-}
-
-func (c *checker) crashed(n *node) {
-	if n.working && !c.disturbed() {
-		c.crash = c.s.now
-	}
-}
-
-func (c *checker) thawed(*node) { c.linksMoved() }
-
-func (c *checker) stopping(n *node) { c.stopAt[n.i] = c.s.now }
-
-// left: a node has said goodbye; that must not take long.
-func (c *checker) left(n *node) {
-	at, ok := c.stopAt[n.i]
-	if !ok {
-		return
-	}
-	delete(c.stopAt, n.i)
-	most := c.s.sc.WorkEnd + time.Second + 200*time.Millisecond*time.Duration(len(c.s.nodes)+1) + c.s.down()/5
-	if took := c.s.now - at; took > most {
-		c.s.violate("L4", "%s took %v to leave", n.spec.Name, took)
-	}
+	return c.s.net.Loss == 0 && !c.disturbed() && c.s.now-c.moved > 2*c.down()
 }

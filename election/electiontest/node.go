@@ -1,7 +1,9 @@
 package electiontest
 
 import (
+	"cmp"
 	"crypto/sha256"
+	"math"
 	"strings"
 	"time"
 
@@ -20,7 +22,9 @@ type node struct {
 	machine *election.Machine
 	id      heartbeat.InstanceID
 	secret  [32]byte
-	wakeSeq uint64
+	wake    time.Duration // when the machine wants to be woken, true time
+	wakeAt  time.Duration // when the one wake-up in the queue comes; 0 = none
+	wakeSeq uint64        // and its number
 	guard   election.Guard
 	epoch   uint64 // of the last opening or re-epoch
 	state   heartbeat.State
@@ -31,7 +35,9 @@ type node struct {
 	rate  float64
 
 	frozen  bool
-	stopped bool // its clock too
+	stopped bool          // its clock and its work too
+	asleep  bool          // what is sent to it is lost
+	warped  time.Duration // until when its clock's stop may be felt
 	thawN   uint64
 	packets []func() // what came while it was frozen, read first when it thaws
 	backlog []func() // timers and answers of that time
@@ -42,11 +48,21 @@ type node struct {
 	diskSlow time.Duration
 	sendBad  bool
 
-	working bool   // its workload runs
-	workRun uint64 // numbers the orders to end it
-	killRun uint64 // numbers the keeper's deadlines
+	working bool          // its workload runs
+	workRun uint64        // numbers the orders to end it
+	killAt  time.Duration // when the keeper kills it, local time
+	looksAt time.Duration // when the keeper looks at the clock, true time; 0 = never
+	lookSeq uint64
 	startAt time.Duration
 	claim   claimSeen
+
+	// What the checker notes.
+	opened   bool          // in the running step
+	openedAt time.Duration // when its work last began
+	beatAt   time.Duration // when it last sent as a master
+	closedAt time.Duration // since when it works with its guard closed; 0 = it does not
+	thawedAt time.Duration
+	held     bool // drained, sick, or in maintenance
 }
 
 func newNode(s *sim, i int, spec Node) *node {
@@ -77,13 +93,19 @@ func (n *node) start() {
 	}
 	s := n.s
 	n.boot++
-	n.up, n.frozen = true, false
+	if n.boot > 1 && s.sc.Lacks&LackMemory != 0 {
+		n.disk = election.State{}
+	}
+	n.up, n.frozen, n.asleep = true, false, false
+	n.wakeAt = 0
 	n.packets, n.backlog = nil, nil
 	n.diskSeq = 0
 	n.id = instanceID(s.sc.Seed, n.i, n.boot)
 	n.secret = sha256.Sum256(n.id[:])
 	n.guard, n.state = election.Guard{}, 0
 	n.startAt, n.epoch, n.claim = s.now, 0, claimSeen{}
+	n.warped = 0
+	s.chk.starts(n)
 	name := n.spec.Name
 	if n.spec.As != "" {
 		name = n.spec.As
@@ -121,7 +143,7 @@ func (n *node) die() {
 	}
 	n.s.logf("%s dies", n.spec.Name)
 	n.s.chk.crashed(n)
-	n.up, n.frozen = false, false
+	n.up, n.frozen, n.asleep = false, false, false
 	n.guard = election.Guard{}
 	n.state = 0
 	n.workRun++
@@ -129,6 +151,7 @@ func (n *node) die() {
 	if n.stopped {
 		n.stopped = false
 		n.since = n.s.now
+		n.warped = n.s.now + n.down()
 	}
 }
 
@@ -143,16 +166,22 @@ func (n *node) run(f func()) {
 	}
 }
 
-func (n *node) pause(d time.Duration, clock bool) {
+// pause keeps the process from running for d. With "freeze" its clock and its
+// work stand still too, as in a virtual machine that is paused; with "sleep"
+// what is sent to it is lost.
+func (n *node) pause(d time.Duration, how string) {
 	if !n.up || n.frozen {
 		return
 	}
-	n.s.logf("%s freezes for %v", n.spec.Name, d)
+	n.s.logf("%s: %s for %v", n.spec.Name, how, d)
 	n.frozen = true
-	delete(n.s.chk.stopAt, n.i)
-	if clock {
+	n.s.chk.paused(n)
+	switch how {
+	case "freeze":
 		n.base = n.local()
 		n.stopped = true
+	case "sleep":
+		n.asleep = true
 	}
 	n.thawN++
 	n.s.push(item{at: n.s.now + d, kind: itemResume, node: n.i, n: n.thawN})
@@ -163,10 +192,15 @@ func (n *node) thaw(turn uint64) {
 		return
 	}
 	n.s.logf("%s thaws", n.spec.Name)
-	n.frozen = false
+	n.frozen, n.asleep = false, false
 	if n.stopped {
 		n.stopped = false
 		n.since = n.s.now
+		n.warped = n.s.now + n.down()
+		if n.working && n.s.sc.Lacks&LackKeeper == 0 {
+			n.looksAt = 0
+			n.keeperWaits()
+		}
 	}
 	n.s.chk.thawed(n)
 	boot := n.boot
@@ -185,7 +219,8 @@ func (n *node) thaw(turn uint64) {
 // arrive takes a datagram from the network.
 func (n *node) arrive(it item) {
 	switch {
-	case !n.up:
+	case !n.up || n.asleep:
+		n.s.done(it.data)
 	case n.frozen:
 		n.packets = append(n.packets, func() { n.read(it) })
 	default:
@@ -195,7 +230,9 @@ func (n *node) arrive(it item) {
 
 func (n *node) read(it item) {
 	p := &n.s.pkt
-	if err := n.s.codec.Open(it.data, p); err != nil {
+	err := n.s.codec.Open(it.data.b, p)
+	n.s.done(it.data)
+	if err != nil {
 		n.s.violate("wire", "%v", err)
 		return
 	}
@@ -207,21 +244,20 @@ func (n *node) step(in election.Input) {
 	s := n.s
 	out := n.machine.Step(n.local(), in)
 	if out.Save != nil {
-		d := time.Duration(1+s.rng.IntN(4)) * time.Millisecond
+		d := s.diskTime()/5 + s.upTo(s.diskTime()*4/5)
 		if n.diskSlow > 0 {
 			d = n.diskSlow
 		}
 		s.push(item{at: s.now + d, kind: itemStored, node: n.i, boot: n.boot, n: out.SaveSeq, state: out.Save})
 	}
 	var failed []uint64
-	for _, msg := range out.Send {
-		if !n.transmit(msg) {
-			failed = append(failed, msg.Packet.Seq)
+	for i := range out.Send {
+		if !n.transmit(&out.Send[i]) {
+			failed = append(failed, out.Send[i].Packet.Seq)
 		}
 	}
-	events := append([]election.Event(nil), out.Events...)
 	guard, wake := out.Guard, out.WakeAt
-	for _, e := range events {
+	for _, e := range out.Events { // nothing that these do steps this machine
 		s.hash.add(uint64(e.Type)<<32 | uint64(n.i))
 		s.rep.Events[e.Type]++
 		if s.trace {
@@ -231,15 +267,37 @@ func (n *node) step(in election.Input) {
 	}
 	if n.up {
 		n.setGuard(guard)
-		n.wakeSeq++
-		s.push(item{at: n.trueTime(wake), kind: itemWake, node: n.i, boot: n.boot, n: n.wakeSeq})
+		n.wakeUp(n.trueTime(wake))
 	}
 	for _, seq := range failed {
 		n.step(election.SendFailed{Seq: seq})
 	}
 }
 
-func (n *node) transmit(msg election.Message) bool {
+// wakeUp has the machine woken at that time. There is one wake-up in the queue
+// for each node; if it comes too early it is put off.
+func (n *node) wakeUp(at time.Duration) {
+	n.wake = at
+	if n.wakeAt == 0 || at < n.wakeAt {
+		n.wakeAt = at
+		n.wakeSeq++
+		n.s.push(item{at: at, kind: itemWake, node: n.i, boot: n.boot, n: n.wakeSeq})
+	}
+}
+
+func (n *node) wakes(it item) {
+	if n.boot != it.boot || n.wakeSeq != it.n || !n.up {
+		return
+	}
+	n.wakeAt = 0
+	if n.wake > n.s.now {
+		n.wakeUp(n.wake)
+		return
+	}
+	n.run(func() { n.step(election.Wake{}) })
+}
+
+func (n *node) transmit(msg *election.Message) bool {
 	s := n.s
 	p := msg.Packet
 	n.state = p.State
@@ -251,21 +309,24 @@ func (n *node) transmit(msg election.Message) bool {
 	if n.sendBad {
 		return false
 	}
-	b, err := s.codec.Seal(nil, p)
-	if err != nil {
+	d := s.datagram()
+	d.refs = 1
+	defer s.done(d)
+	var err error
+	if d.b, err = s.codec.Seal(d.b[:0], p); err != nil {
 		s.violate("wire", "%s cannot send %v: %v", n.spec.Name, p.Kind, err)
 		return true
 	}
 	if msg.Everyone {
 		for j := range s.nodes {
 			if j != n.i {
-				s.transmit(n.i, j, b)
+				s.transmit(n.i, j, d)
 			}
 		}
 	}
 	for _, a := range msg.To {
 		if j := nodeAt(a); j != n.i {
-			s.transmit(n.i, j, b)
+			s.transmit(n.i, j, d)
 		}
 	}
 	return true
@@ -325,16 +386,41 @@ func (n *node) workDone() {
 	}
 }
 
-// setGuard publishes the guard. The keeper, on the clock of its own, kills the
-// work when the guard runs out, be the process frozen or not.
+// setGuard publishes the guard.
 func (n *node) setGuard(g election.Guard) {
-	s := n.s
-	s.chk.guardMoved(n, n.guard, g)
+	n.s.chk.guardMoved(n, n.guard, g)
 	moved := g.Until != n.guard.Until
 	n.guard = g
-	if n.working && moved && g.Until > 0 {
-		n.killRun++
-		s.push(item{at: n.trueTime(g.Until) + s.upTo(s.down()/10), kind: itemKill, node: n.i, n: n.killRun})
+	if n.working && moved && g.Until > 0 && g.Until < math.MaxInt64/2 && n.s.sc.Lacks&LackKeeper == 0 {
+		n.killAt = g.Until + n.s.upTo(n.s.down()/10) // the time that the killing takes
+		n.keeperWaits()
+	}
+}
+
+// keeperWaits has the keeper look when the work may run no longer. It goes by
+// the clock of the machine, and runs on when the node is frozen.
+func (n *node) keeperWaits() {
+	at := n.trueTime(n.killAt)
+	if n.looksAt == 0 || at < n.looksAt {
+		n.looksAt = at
+		n.lookSeq++
+		n.s.push(item{at: at, kind: itemKill, node: n.i, n: n.lookSeq})
+	}
+}
+
+// keeperLooks at the clock, and kills the work or waits on.
+func (n *node) keeperLooks(it item) {
+	if n.lookSeq != it.n {
+		return
+	}
+	n.looksAt = 0
+	switch {
+	case !n.working || n.stopped: // if stopped, see thaw
+	case n.local() < n.killAt:
+		n.keeperWaits()
+	default:
+		n.s.logf("%s: its keeper ends the work", n.spec.Name)
+		n.workEnds()
 	}
 }
 
@@ -353,6 +439,9 @@ func (n *node) stored(it item) {
 	n.run(func() { n.step(election.Saved{Seq: it.n}) })
 }
 
+// diskTime is the longest that saving takes, unless a scenario says otherwise.
+func (s *sim) diskTime() time.Duration { return min(5*time.Millisecond, s.sc.Delay/5) }
+
 // upTo is a random duration in [0, most).
 func (s *sim) upTo(most time.Duration) time.Duration {
 	if most <= 0 {
@@ -361,6 +450,17 @@ func (s *sim) upTo(most time.Duration) time.Duration {
 	return time.Duration(s.rng.Int64N(int64(most)))
 }
 
+// acts reports whether the node's work runs at this moment.
+func (n *node) acts() bool { return n.working && !n.stopped }
+
+func (n *node) delay() time.Duration { return cmp.Or(n.spec.Delay, n.s.sc.Delay) }
+
+// down is the node's own delay × retries.
+func (n *node) down() time.Duration {
+	return n.delay() * time.Duration(cmp.Or(n.spec.Retries, n.s.sc.Retries))
+}
+
+// down is delay × retries.
 func (s *sim) down() time.Duration { return s.sc.Delay * time.Duration(s.sc.Retries) }
 
 // find resolves a target of an action.

@@ -22,6 +22,9 @@ type Scenario struct {
 	WorkEnd time.Duration // longest time the work needs to stop in a planned hand-over
 	Key     bool          // sign the packets
 	Off     election.Rules
+	Lacks   Lack
+	Rule    string // the rule that this scenario shows to matter, if it does that
+	Missed  string // and the invariant that is violated without it
 	Length  time.Duration
 	Actions []Action
 }
@@ -72,12 +75,13 @@ var verbs = map[string]int{
 	"refuse":      1, // NODE: the others find that its host refuses
 	"stop":        1, // NODE: leaves in order
 	"pause":       2, // NODE DURATION: the process freezes
-	"freeze":      2, // NODE DURATION: process and clock freeze
+	"freeze":      2, // NODE DURATION: process, work and clock stand still
+	"sleep":       2, // NODE DURATION: the process freezes, and what is sent to it is lost
 	"cut":         1, // A>B, A=B (both ways), or A (from all)
 	"split":       2, // A,B C,D: groups that do not hear each other
 	"mute":        1, // NODE: is not heard
 	"deafen":      1, // NODE: does not hear
-	"heal":        0, // all links are whole
+	"heal":        0, // [A>B or A=B]: that link is whole, or all are
 	"net":         1, // KEY=VALUE…: the network changes
 	"switchover":  1, // NODE [TO]
 	"drain":       1, // NODE
@@ -93,7 +97,7 @@ var verbs = map[string]int{
 	"slowdisk":    2, // NODE DURATION: saving takes that long
 	"calm":        0, // faults have ended: the run must settle
 	"chaos":       0, // faults begin again
-	"expect":      1, // none | one | master NODE | epochs N
+	"expect":      1, // see expect
 }
 
 // Parse reads a scenario's text: lines of `KEY VALUE…` settings, then lines of
@@ -160,9 +164,13 @@ func (s *Scenario) line(f []string) (err error) {
 	case "key":
 		s.Key, err = strconv.ParseBool(f[1])
 	case "off":
-		var n uint64
-		n, err = strconv.ParseUint(f[1], 0, 64)
-		s.Off = election.Rules(n)
+		err = s.switchOff(f[1:])
+	case "rule":
+		if len(f) != 3 {
+			return fmt.Errorf("want: rule NAME INVARIANT")
+		}
+		_, err = findRule(f[1])
+		s.Rule, s.Missed = f[1], f[2]
 	case "net":
 		err = s.Net.set(f[1:])
 	case "node":
@@ -248,7 +256,12 @@ func (s *Scenario) String() string {
 	p("barrier %v", s.Barrier)
 	p("workend %v", s.WorkEnd)
 	p("key %v", s.Key)
-	p("off %#x", uint64(s.Off))
+	if off := s.offNames(); off != "" {
+		p("off %s", off)
+	}
+	if s.Rule != "" {
+		p("rule %s %s", s.Rule, s.Missed)
+	}
 	p("length %v", s.Length)
 	n := s.Net
 	p("net delay=%v..%v loss=%v dup=%v reorder=%v:%v drift=%v", n.Min, n.Max, n.Loss, n.Dup, n.Reorder, n.Hold, n.Drift)

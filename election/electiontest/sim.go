@@ -29,6 +29,7 @@ type Report struct {
 	Virtual    time.Duration
 	Packets    int
 	Promotions int
+	Claims     int
 	TakeOvers  []time.Duration // from a master's crash to the next one's opening
 	HandOvers  []time.Duration // from the end of the work to the next opening, when planned
 	Double     time.Duration   // time with two or more at work
@@ -58,7 +59,7 @@ type sim struct {
 	codec *heartbeat.Codec
 	now   time.Duration // true time
 	q     queue
-	order uint64
+	spare []*datagram // free buffers
 	nodes []*node
 	cut   [][]bool // cut[from][to]
 	rep   *Report
@@ -103,7 +104,7 @@ func run(sc *Scenario, trace bool) (*Report, error) {
 	for i := range sc.Actions {
 		s.push(item{at: sc.Actions[i].At, kind: itemAction, n: uint64(i)})
 	}
-	for len(s.q) > 0 && len(s.rep.Violations) == 0 {
+	for !s.q.empty() && len(s.rep.Violations) == 0 {
 		it := s.q.pop()
 		if it.at > sc.Length {
 			break
@@ -123,10 +124,22 @@ func run(sc *Scenario, trace bool) (*Report, error) {
 }
 
 // push puts something into the future.
-func (s *sim) push(it item) {
-	s.order++
-	it.order = s.order
-	s.q.push(it)
+func (s *sim) push(it item) { s.q.push(it) }
+
+// datagram takes a buffer, and done gives one back.
+func (s *sim) datagram() *datagram {
+	if n := len(s.spare); n > 0 {
+		d := s.spare[n-1]
+		s.spare = s.spare[:n-1]
+		return d
+	}
+	return &datagram{b: make([]byte, 0, heartbeat.MaxSize)}
+}
+
+func (s *sim) done(d *datagram) {
+	if d.refs--; d.refs <= 0 {
+		s.spare = append(s.spare, d)
+	}
 }
 
 func (s *sim) advance(to time.Duration) {
@@ -143,9 +156,7 @@ func (s *sim) handle(it item) error {
 	case itemPacket:
 		s.nodes[it.node].arrive(it)
 	case itemWake:
-		if n := s.nodes[it.node]; n.boot == it.boot && n.wakeSeq == it.n {
-			n.run(func() { n.step(election.Wake{}) })
-		}
+		s.nodes[it.node].wakes(it)
 	case itemInput:
 		if n := s.nodes[it.node]; n.boot == it.boot && n.up {
 			n.run(func() { n.step(it.input) })
@@ -155,10 +166,7 @@ func (s *sim) handle(it item) error {
 			n.workEnds()
 		}
 	case itemKill:
-		if n := s.nodes[it.node]; n.working && n.killRun == it.n {
-			s.logf("%s: its keeper ends the work", n.spec.Name)
-			n.workEnds()
-		}
+		s.nodes[it.node].keeperLooks(it)
 	case itemResume:
 		s.nodes[it.node].thaw(it.n)
 	case itemStored:
@@ -168,7 +176,7 @@ func (s *sim) handle(it item) error {
 }
 
 // transmit brings one datagram from a node to another, or not.
-func (s *sim) transmit(from, to int, b []byte) {
+func (s *sim) transmit(from, to int, b *datagram) {
 	s.rep.Packets++
 	if s.cut[from][to] || s.net.Loss > 0 && s.rng.Float64() < s.net.Loss {
 		return
@@ -185,6 +193,7 @@ func (s *sim) transmit(from, to int, b []byte) {
 		if s.net.Reorder > 0 && s.rng.Float64() < s.net.Reorder {
 			d += time.Duration(s.rng.Int64N(int64(s.net.Hold) + 1))
 		}
+		b.refs++
 		s.push(item{at: s.now + d, kind: itemPacket, node: to, from: from, data: b})
 	}
 }

@@ -7,7 +7,10 @@ import (
 	"testing"
 )
 
-var replay = flag.String("replay", "", "file with a scenario to run with a trace")
+var (
+	replay = flag.String("replay", "", "file with a scenario to run with a trace")
+	lines  = flag.Int("lines", 400, "how much of the end of the trace to show")
+)
 
 // TestReplay runs the scenario that a failure printed and shows what happened.
 func TestReplay(t *testing.T) {
@@ -26,7 +29,7 @@ func TestReplay(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := max(0, len(r.Trace)-400)
+	n := max(0, len(r.Trace)-*lines)
 	t.Log(strings.Join(r.Trace[n:], "\n"))
 	if len(r.Violations) > 0 {
 		t.Errorf("%v", r.Violations)
