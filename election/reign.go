@@ -123,7 +123,7 @@ func (m *Machine) tickReign() {
 			return
 		}
 		if m.votesUntil(r.nextSeq, r.next) <= m.now {
-			if m.disk.Granted > r.next || m.disk.Reigned >= r.next {
+			if m.disk.MaxEpoch > r.next { // somebody granted that one, if only to a claim that failed
 				m.raiseReign()
 			}
 			return
@@ -138,8 +138,7 @@ func (m *Machine) tickReign() {
 
 func (m *Machine) raiseReign() {
 	r := &m.reign
-	m.disk.MaxEpoch++
-	r.next, r.nextSeq = m.disk.MaxEpoch, 0
+	r.next, r.nextSeq = m.nextEpoch(), 0
 	if m.cfg.Quorum > 0 {
 		m.disk.Granted, m.disk.GrantedTo = r.next, m.cfg.Self
 	}
