@@ -40,6 +40,9 @@ func (m *Machine) barrierDone(epoch uint64) {
 		m.lose("the lease ran out while opening", heartbeat.InstanceID{})
 		return
 	}
+	if m.checkIsolation(); m.state != heartbeat.StateOpening {
+		return // no work begins that would have to end at once
+	}
 	m.setState(heartbeat.StateMaster, "open")
 	m.beat.next = m.now
 	m.event(Event{Type: EventOpened, Epoch: m.reign.epoch})
