@@ -60,8 +60,7 @@ func (m *Machine) startClaim(kind claimKind) {
 // window anew once that is stored.
 func (m *Machine) raiseClaim() {
 	c := &m.claim
-	m.disk.MaxEpoch++
-	c.epoch = m.disk.MaxEpoch
+	c.epoch = m.nextEpoch()
 	if m.cfg.Quorum > 0 {
 		m.disk.Granted, m.disk.GrantedTo = c.epoch, m.cfg.Self
 		m.promise = promise{to: m.cfg.Self, until: m.now + m.t.Down}
@@ -194,7 +193,8 @@ func (m *Machine) promote(force bool) {
 	}
 	m.pauseUntil, m.backoffUntil = 0, 0
 	if !force {
-		if m.mayClaim() && m.now >= m.listenUntil {
+		bound := m.cfg.Quorum > 0 && (m.now < m.embargoUntil || m.promised() && m.promise.to != m.cfg.Self)
+		if m.mayClaim() && m.now >= m.listenUntil && !bound {
 			m.startClaim(claimTimeout)
 		}
 		return
@@ -206,7 +206,7 @@ func (m *Machine) promote(force bool) {
 
 // askToHandOver asks a master for its role, on an operator's order.
 func (m *Machine) askToHandOver(pe *peer) {
-	m.send(heartbeat.KindRequest, false, pe.addr)
+	m.sendTo(heartbeat.KindRequest, pe.addr)
 	p := m.out.Send[len(m.out.Send)-1].Packet
 	p.Resigned = heartbeat.Resignation{Heir: m.cfg.Self}
 	p.Flags |= heartbeat.FlagForced

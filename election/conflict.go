@@ -68,7 +68,7 @@ func (m *Machine) conflictOver(pe *peer) {
 	}
 	pe.conflictAt = 0
 	if pe.equal && m.state.Reigns() {
-		m.disk.Reigned = max(m.disk.Reigned, m.reign.epoch+1) // tickReign goes above it
+		m.disk.Reigned = max(m.disk.Reigned, min(m.reign.epoch+1, heartbeat.MaxEpoch)) // tickReign goes above it
 	}
 	pe.equal = false
 }
@@ -87,7 +87,7 @@ func (m *Machine) inConflict() bool {
 func (m *Machine) checkConflicts() {
 	for _, p := range m.peers {
 		if p.conflictAt > 0 && (!m.hears(p) || !m.state.Reigns()) {
-			p.conflictAt = 0
+			m.conflictOver(p)
 		}
 	}
 }

@@ -58,7 +58,7 @@ func (m *Machine) followMaster(pe *peer, p *heartbeat.Packet) {
 }
 
 func (m *Machine) setFollow(f following) {
-	other := f.Instance != m.follow.Instance || f.Epoch != m.follow.Epoch || m.follow.over
+	other := f.Instance != m.follow.Instance || f.Epoch != m.follow.Epoch || m.follow.over || m.noMaster > 0
 	m.follow = f
 	m.turn = turn{}
 	m.noMaster = 0

@@ -35,7 +35,7 @@ func (m *Machine) request(to heartbeat.InstanceID, forced bool) {
 		return
 	}
 	if pe := m.peer(m.follow.Instance); pe != nil && m.masterLive() && !forced && m.cfg.Signed && !m.state.Reigns() {
-		m.send(heartbeat.KindRequest, false, pe.addr)
+		m.sendTo(heartbeat.KindRequest, pe.addr)
 		m.out.Send[len(m.out.Send)-1].Packet.Resigned = heartbeat.Resignation{Heir: to}
 	}
 }
@@ -86,14 +86,14 @@ func (m *Machine) askNextHeir() {
 	h.heir = best.id
 	h.asked = append(h.asked, best.id)
 	h.deadline = m.now + m.t.Prepared
-	m.send(heartbeat.KindPrepare, false, best.addr)
+	m.sendTo(heartbeat.KindPrepare, best.addr)
 	m.out.Send[len(m.out.Send)-1].Packet.Resigned = heartbeat.Resignation{Heir: best.id}
 }
 
 // hearPrepare: the master asks whether we would take over.
 func (m *Machine) hearPrepare(pe *peer, p *heartbeat.Packet) {
 	if p.Resigned.Heir == m.cfg.Self && m.follow.Instance == pe.id && m.state == heartbeat.StateSlave && m.mayBeHeir() {
-		m.send(heartbeat.KindReady, false, pe.addr)
+		m.sendTo(heartbeat.KindReady, pe.addr)
 	}
 }
 
@@ -248,8 +248,10 @@ func (m *Machine) goodbye() {
 
 // health: an unhealthy master resigns, an unhealthy slave is no candidate.
 func (m *Machine) health(ok bool) {
+	if m.unhealthy == ok {
+		m.turn = turn{}
+	}
 	m.unhealthy = !ok
-	m.turn = turn{}
 	if ok {
 		return
 	}

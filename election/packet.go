@@ -21,6 +21,9 @@ func (m *Machine) tickBeat() {
 		}
 	}
 	m.beat.next = m.now + gap*95/100 + m.rng.upTo(gap/10)
+	if m.disk.retry {
+		m.store()
+	}
 	m.beatNow()
 	m.lookAfterPeers()
 }
@@ -33,10 +36,11 @@ func (m *Machine) beatNow() {
 		return
 	}
 	if p := m.peer(m.follow.Instance); p != nil && p.addr.IsValid() && !m.follow.over {
-		m.send(heartbeat.KindHeartbeat, true, p.addr)
+		m.to = append(m.to, p.addr)
+		m.send(heartbeat.KindHeartbeat, true, len(m.to)-1)
 		return
 	}
-	m.send(heartbeat.KindHeartbeat, true)
+	m.send(heartbeat.KindHeartbeat, true, len(m.to))
 }
 
 // extra sends a packet out of turn, but not more often than each Timers.Extra.

@@ -309,7 +309,7 @@ func (m *Machine) checkFault() {
 		why = m.tooManyVotes()
 	}
 	switch {
-	case m.cfg.Quorum == 0 || m.reign.forced && m.state.Reigns():
+	case !m.needsVotes():
 	case why != "":
 		m.becomeFault(why)
 	case m.fault != "":

@@ -52,7 +52,7 @@ func (m *Machine) vote(pe *peer, p *heartbeat.Packet) {
 	ok := free && (renewal || greater) && heard && loyal && m.now >= m.embargoUntil && !m.disk.Unsure
 	if !ok {
 		if p.Kind == heartbeat.KindClaim && m.now >= m.embargoUntil {
-			m.send(heartbeat.KindRefusal, false, pe.addr)
+			m.sendTo(heartbeat.KindRefusal, pe.addr)
 		}
 		return
 	}
@@ -69,7 +69,7 @@ func (m *Machine) vote(pe *peer, p *heartbeat.Packet) {
 		m.promise.saveSeq = m.store()
 	}
 	if m.isStored(m.promise.saveSeq) && m.on(RuleAckAtOnce) {
-		m.send(heartbeat.KindGrant, false, pe.addr)
+		m.sendTo(heartbeat.KindGrant, pe.addr)
 	}
 }
 
@@ -80,7 +80,7 @@ func (m *Machine) promiseStored() {
 	}
 	m.promise.saveSeq = 0
 	if pe := m.peer(m.promise.to); pe != nil && m.promised() {
-		m.send(heartbeat.KindGrant, false, pe.addr)
+		m.sendTo(heartbeat.KindGrant, pe.addr)
 	}
 }
 
