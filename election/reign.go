@@ -89,7 +89,7 @@ func (m *Machine) leaseUntil() time.Duration {
 // lease is how long the master may act on one heartbeat.
 func (m *Machine) lease() time.Duration {
 	if !m.on(RuleLease) {
-		return m.t.Down * 13 / 10
+		return m.t.Down * 11 / 10
 	}
 	return m.t.Lease
 }
