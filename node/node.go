@@ -83,10 +83,11 @@ func New(o Options) (n *Node, err error) {
 	if s.Design != config.Design306 {
 		return nil, errors.New("the 3.3 design is not part of this version: leave failover.multicast.*, failover.socket.mode and failover.tcp.* out")
 	}
-	n = &Node{o: o, s: s, started: time.Now()}
+	made := &Node{o: o, s: s, started: time.Now()}
+	n = made
 	defer func() {
 		if err != nil {
-			n.close()
+			made.close() // n is nil by then
 		}
 	}()
 	_, _ = rand.Read(n.id[:]) // never fails
@@ -215,9 +216,6 @@ func (n *Node) Run(ctx context.Context) error {
 		})
 	}
 	serve("listen", n.listen.Run)
-	i := n.conn.Interface()
-	n.o.Log.Info().Str("interface", i.Name).Stringer("address", n.conn.LocalAddr()).
-		Str("group", netip.AddrPortFrom(n.s.Network.Group, n.s.Network.Port).String()).Msg("Using network interface " + i.Name)
 	n.o.Log.Info().Msg("Started listener")
 	serve("broadcast", n.broadcast.Run)
 	serve("presence", n.runPresence)

@@ -24,6 +24,9 @@ type work interface {
 	Status() *admin.Workload
 }
 
+// startPatience is how long a keeper may take to start COMMAND.
+const startPatience = 5 * time.Second
+
 func newWork(n *Node) (work, error) {
 	if len(n.o.Command) == 0 {
 		return &noWork{n}, nil
@@ -65,7 +68,8 @@ type command struct {
 
 	guard   atomic.Pointer[election.Guard]
 	proc    atomic.Pointer[workload.Process]
-	told    atomic.Bool // that the keeper is silent
+	silent  atomic.Int64 // since when the keeper is, on CLOCK_BOOTTIME; 0 = it is not
+	told    atomic.Bool  // that it is
 	state   atomic.Pointer[string]
 	restart atomic.Int64
 
@@ -126,14 +130,41 @@ func (w *command) Guard(g election.Guard) {
 		return
 	}
 	p.Feed(g.Epoch, g.Until)
-	patience := max(w.n.lease()/2, w.n.s.Election.Delay*3/2)
-	if now()-p.LastEcho() > patience && w.told.CompareAndSwap(false, true) {
+	if !w.deaf(p, now()) {
+		return
+	}
+	if w.told.CompareAndSwap(false, true) {
 		w.n.o.Log.Error().Msg("The keeper does not answer; handing over")
 		p.Kill()
 		go func() {
 			_ = w.n.manager.Tell(election.Handover{NoClaimFor: w.n.s.Lease(), Reason: "the keeper does not answer"})
 		}()
 	}
+}
+
+// deaf reports whether the keeper has surely not answered for too long.
+func (w *command) deaf(p keeper, now time.Duration) bool {
+	patience := max(w.n.lease()/2, w.n.s.Election.Delay*3/2)
+	select {
+	case <-p.Started():
+	default: // on a busy machine a process is long in coming, and nothing works yet that it should end
+		patience = max(patience, startPatience)
+	}
+	if now-p.LastEcho() <= patience {
+		w.silent.Store(0)
+		return false
+	}
+	// If it was this process that was not run, the echo waits to be read.
+	if w.silent.CompareAndSwap(0, int64(now)) {
+		return false
+	}
+	return now-time.Duration(w.silent.Load()) >= w.n.s.Election.Delay/2
+}
+
+// keeper is what deaf asks of a workload.Process.
+type keeper interface {
+	Started() <-chan struct{}
+	LastEcho() time.Duration
 }
 
 func (w *command) Epoch(epoch uint64) {
@@ -209,6 +240,7 @@ func (w *command) start() {
 		return
 	}
 	w.told.Store(false)
+	w.silent.Store(0)
 	w.proc.Store(p)
 	if g := w.guard.Load(); g.Until > 0 {
 		p.Feed(g.Epoch, g.Until) // it may have been renewed meanwhile
