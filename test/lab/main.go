@@ -1,0 +1,48 @@
+//go:build linux
+
+package lab
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+)
+
+var (
+	full = flag.Bool("full", false, "full counts and default settings, for nightly runs (tens of minutes)")
+
+	// binary is the program under test; Main builds it before any test runs.
+	binary string
+)
+
+// Full reports whether the tests run with full counts.
+func Full() bool { return *full }
+
+// Binary is the path of the program under test.
+func Binary() string { return binary }
+
+// Main builds the program and runs the tests, or, if this process was started
+// as a command of an instance, is that command. It returns the exit code.
+func Main(m *testing.M) int {
+	if len(os.Args) > 1 && os.Args[1] == workerVerb {
+		return workerMain(os.Args[2:])
+	}
+	flag.Parse()
+	dir, err := os.MkdirTemp("", "ilha-bin")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "lab:", err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	binary = filepath.Join(dir, "interlok-ha")
+	build := exec.Command("go", "build", "-o", binary, "github.com/interlok-ha/interlok-ha/cmd/interlok-ha")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "lab: build the program: %v\n%s", err, out)
+		return 1
+	}
+	return m.Run()
+}
