@@ -79,6 +79,7 @@ func (m *Machine) claimStored() {
 		return
 	}
 	c.stored = true
+	c.until = max(c.until, m.now+m.t.Down)
 	c.firstSeq = m.seq + 1
 	c.start = m.now
 	c.nextSend = m.now

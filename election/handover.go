@@ -16,6 +16,7 @@ type handover struct {
 	asked    []heartbeat.InstanceID // who did not answer
 	ready    bool
 	deadline time.Duration // of the answer, or of the heir's log; 0 = none
+	repeat   time.Duration // when to ask the heir once more
 	must     bool          // resign even without an heir
 	reason   string
 }
@@ -86,8 +87,14 @@ func (m *Machine) askNextHeir() {
 	h.heir = best.id
 	h.asked = append(h.asked, best.id)
 	h.deadline = m.now + m.t.Prepared
-	m.sendTo(heartbeat.KindPrepare, best.addr)
-	m.out.Send[len(m.out.Send)-1].Packet.Resigned = heartbeat.Resignation{Heir: best.id}
+	m.prepare(best)
+}
+
+// prepare asks an heir; a question or an answer may be lost, so it is repeated.
+func (m *Machine) prepare(heir *peer) {
+	m.hand.repeat = m.now + m.t.Prepared/4
+	m.sendTo(heartbeat.KindPrepare, heir.addr)
+	m.out.Send[len(m.out.Send)-1].Packet.Resigned = heartbeat.Resignation{Heir: heir.id}
 }
 
 // hearPrepare: the master asks whether we would take over.
@@ -134,6 +141,8 @@ func (m *Machine) tickHandover() {
 	case heartbeat.StateMaster:
 		if m.now >= h.deadline {
 			m.askNextHeir()
+		} else if pe := m.peer(h.heir); pe != nil && m.now >= h.repeat {
+			m.prepare(pe)
 		}
 	case heartbeat.StateDraining:
 		m.finishHandover()

@@ -254,6 +254,7 @@ func (m *Machine) nextWake() time.Duration {
 	case heartbeat.StateOpening, heartbeat.StateMaster, heartbeat.StateDraining:
 		sooner(m.leaseUntil())
 		sooner(m.hand.deadline)
+		sooner(m.hand.repeat)
 	}
 	sooner(m.resigned.nextSend)
 	if m.maintenance.until > 0 {
