@@ -13,6 +13,9 @@ func (m *Machine) tickBeat() {
 		return
 	}
 	gap := m.t.Delay
+	if m.state.Reigns() && m.now < m.reign.quick {
+		gap = min(gap, m.t.Window/3)
+	}
 	if m.state == heartbeat.StateOpening {
 		gap = min(gap, m.t.Window/3)
 		if !m.on(RuleOpening) {

@@ -10,18 +10,19 @@ import (
 // reign is the time as master, from the won claim to the end.
 type reign struct {
 	epoch    uint64
-	next     uint64 // epoch asked for, to get above another reign; 0 = none
-	saveSeq  uint64 // of next
-	firstSeq uint64 // votes for earlier packets belong to earlier reigns
-	nextSeq  uint64 // likewise for next
-	forced   bool   // without votes, on an operator's order
+	next     uint64        // epoch asked for, to get above another reign; 0 = none
+	saveSeq  uint64        // of next
+	firstSeq uint64        // votes for earlier packets belong to earlier reigns
+	nextSeq  uint64        // likewise for next
+	forced   bool          // without votes, on an operator's order
+	quick    time.Duration // until when heartbeats go out quickly: a rival claim may have lost the first
 }
 
 // becomeOpening begins a reign: everybody is told at once, the guard stays
 // closed until what the others hold of the cache has been pulled.
 func (m *Machine) becomeOpening() {
 	c := &m.claim
-	m.reign = reign{epoch: c.epoch, firstSeq: c.firstSeq, forced: c.kind == claimForced}
+	m.reign = reign{epoch: c.epoch, firstSeq: c.firstSeq, forced: c.kind == claimForced, quick: m.now + m.t.Window}
 	m.disk.Reigned = max(m.disk.Reigned, c.epoch)
 	m.store()
 	m.follow = following{}
