@@ -82,7 +82,7 @@ func (c *checker) healBound() time.Duration {
 }
 
 // settleBound is how long it may take to one master once all is calm (L1).
-func (c *checker) settleBound() time.Duration { return 2 * c.down() }
+func (c *checker) settleBound() time.Duration { return 2*c.down() + c.s.sc.Barrier }
 
 // pairBound is how long two that hear each other may both work (S12).
 func (c *checker) pairBound() time.Duration {

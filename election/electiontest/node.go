@@ -49,6 +49,7 @@ type node struct {
 	sendBad  bool
 
 	working bool          // its workload runs
+	drains  bool          // and was told to stop in its own time
 	workRun uint64        // numbers the orders to end it
 	killAt  time.Duration // when the keeper kills it, local time
 	looksAt time.Duration // when the keeper looks at the clock, true time; 0 = never
@@ -344,14 +345,16 @@ func (n *node) do(e election.Event) {
 	case election.EventOpened:
 		n.working = true
 		n.workRun++
-		n.epoch = e.Epoch
+		n.epoch, n.drains = e.Epoch, false
 		s.chk.opened(n, e.Epoch)
 	case election.EventEpoch:
 		n.epoch = e.Epoch
 		s.chk.newEpoch(n, e.Epoch)
 	case election.EventStopWork:
+		n.drains = true
 		s.endWork(n, s.sc.WorkEnd)
 	case election.EventLost:
+		n.drains = false
 		s.endWork(n, s.down()/5)
 	case election.EventStopped:
 		n.up = false

@@ -4,7 +4,6 @@ import (
 	"time"
 
 	"github.com/interlok-ha/interlok-ha/election"
-	"github.com/interlok-ha/interlok-ha/heartbeat"
 )
 
 // opened: a node begins to work.
@@ -78,14 +77,16 @@ func (c *checker) checkWaited(n *node) {
 func (c *checker) objected(o, n *node) bool {
 	s := c.s
 	k := len(s.nodes)
+	// Claims are repeated each third of a window, objections come at once or
+	// with the next heartbeat out of turn.
+	since := s.now - n.delay()/2 - 2*c.delta()
 	for _, w := range []time.Duration{c.whole[o.i*k+n.i], c.whole[n.i*k+o.i]} {
-		if w < 0 || w > n.claim.at {
+		if w < 0 || w > since {
 			return false
 		}
 	}
-	could := func(x *node) bool { return !x.frozen && !x.sendBad && x.thawedAt <= n.claim.at && x.warped == 0 }
-	return s.net.Loss == 0 && n.claim.at > 0 && s.now-n.claim.at > 2*c.delta() &&
-		could(o) && could(n) && o.up && o.state.Reigns() && o.openedAt < n.claim.at
+	could := func(x *node) bool { return !x.frozen && !x.sendBad && x.thawedAt <= since && x.warped == 0 }
+	return s.net.Loss == 0 && n.claim.at > 0 && could(o) && could(n) && o.up && o.state.Reigns() && o.openedAt < since
 }
 
 // warped reports whether the clock of one of the two stood still: then nothing
@@ -149,7 +150,7 @@ func (c *checker) guardMoved(n *node, old, g election.Guard) {
 // workEnded: in a calm time only a planned change or a death ends a reign (S5).
 func (c *checker) workEnded(n *node) {
 	c.workEnd = c.s.now
-	c.planned = n.state == heartbeat.StateDraining && n.up
+	c.planned = n.drains && n.up
 	c.s.logf("%s: its work has ended", n.spec.Name)
 	if !c.quiet {
 		return
