@@ -292,7 +292,7 @@ func (m *Machine) lookAfterPeers() {
 				m.event(Event{Type: EventSilent, Peer: p.id, Name: p.name, Addr: p.cache})
 			}
 		}
-		return silence > 10*m.t.Down && p.id != m.follow.Instance
+		return silence > 10*m.t.Down && p.id != m.follow.Instance && (m.fault == "" || !m.countsVotes(p))
 	})
 	m.checkConflicts()
 	if m.state.Reigns() {

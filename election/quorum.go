@@ -157,8 +157,8 @@ func (m *Machine) tooManyVotes() string {
 		total = int(m.cfg.Votes)
 	}
 	for i, p := range m.peers {
-		counted := func(q *peer) bool { return q.node == p.node && m.confirmed(q) }
-		if !m.confirmed(p) || !m.isVoter(p.node) || p.node == m.cfg.Node || slices.ContainsFunc(m.peers[:i], counted) {
+		counted := func(q *peer) bool { return q.node == p.node && m.countsVotes(q) }
+		if !m.countsVotes(p) || !m.isVoter(p.node) || p.node == m.cfg.Node || slices.ContainsFunc(m.peers[:i], counted) {
 			continue
 		}
 		total += int(p.votes)
@@ -172,6 +172,13 @@ func (m *Machine) tooManyVotes() string {
 	}
 	return "too many votes: " + strconv.Itoa(total) + " where a quorum of " + strconv.Itoa(int(m.cfg.Quorum)) +
 		" allows " + strconv.Itoa(allowed) + "; the latest is " + latest.name
+}
+
+// countsVotes reports whether p's votes belong to the total. Once there were too
+// many, those who have only fallen silent still count: of a cluster with too
+// many voters each half would else find its own number right.
+func (m *Machine) countsVotes(p *peer) bool {
+	return m.confirmed(p) || m.fault != "" && p.ever && !p.left && !p.gone
 }
 
 // checkUnsure: a voter that lost its memory asks a majority of the others for
