@@ -15,12 +15,13 @@ type feed struct {
 	name string
 	out  *admin.Feed
 
-	mu     sync.Mutex // guards all below
-	state  heartbeat.State
-	master string // name of the master that is followed, or own; "" = none
-	epoch  uint64
-	since  time.Time // when the present role began
-	hooks  map[chan election.Event]struct{}
+	mu      sync.Mutex // guards all below
+	state   heartbeat.State
+	master  string               // name of the master that is followed, or own; "" = none
+	unheard heartbeat.InstanceID // that master, while only others have told of it; its name is not known yet
+	epoch   uint64
+	since   time.Time // when the present role began
+	hooks   map[chan election.Event]struct{}
 }
 
 const subscriberBuffer = 256
@@ -62,11 +63,17 @@ func (f *feed) put(e election.Event) {
 	case election.EventEpoch:
 		f.epoch = e.Epoch
 	case election.EventMaster:
-		f.master, f.epoch = e.Name, e.Epoch
+		f.master, f.epoch, f.unheard = e.Name, e.Epoch, heartbeat.InstanceID{}
 		if e.Name == "" && !e.Peer.IsZero() {
-			f.master = e.Peer.String() // known from others only
+			f.master, f.unheard = e.Peer.String(), e.Peer
 		}
 		out.Peer = ""
+	case election.EventPeerJoined:
+		if e.Peer == f.unheard && !e.Peer.IsZero() {
+			f.master, f.unheard = e.Name, heartbeat.InstanceID{}
+			f.out.Publish(f.complete(out))
+			out = admin.Event{Type: admin.EventMaster}
+		}
 	case election.EventState:
 		was := f.state
 		f.state = e.State
