@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -229,7 +230,9 @@ func (w *command) start() {
 	p, err := workload.Start(workload.Config{
 		Command: n.o.Command, Env: n.o.Environ,
 		Stdin: stdFile(n.o.Stdin), Stdout: stdFile(n.o.Stdout), Stderr: stdFile(n.o.Stderr),
-		Log: n.o.Log,
+		// A second start must wait until the tree of a killed one is dead.
+		HoldFiles: []*os.File{n.store.Lock()},
+		Log:       n.o.Log,
 	}, workload.Reign{
 		Token: n.token(w.epoch), Epoch: w.epoch, Cluster: n.s.Cluster, Instance: n.s.Name, ID: n.id,
 		Socket: n.o.SocketPath, TokenFile: w.tokenFile,
