@@ -183,6 +183,11 @@ func (m *Machine) hearRefusal(p *heartbeat.Packet) {
 func (m *Machine) promote(force bool) {
 	switch m.state {
 	case heartbeat.StateListening, heartbeat.StateSlave, heartbeat.StateFault:
+	case heartbeat.StateClaiming:
+		if !force || m.claim.kind == claimForced {
+			return
+		}
+		m.withdraw("ordered by an operator") // the claim that waits for votes makes way for one that needs none
 	default:
 		return
 	}

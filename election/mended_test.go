@@ -82,6 +82,20 @@ func TestForcedOutOfFault(t *testing.T) {
 	n.is(master)
 }
 
+// Without its quorum an instance claims most of the time: the order comes into
+// the middle of a claim, and is obeyed all the same.
+func TestForcedWhileClaiming(t *testing.T) {
+	w := newWorld(t)
+	n := w.node(me, quorum(2))
+	n.until(claiming, 2*down)
+	n.step(election.Promote{})
+	n.is(claiming)
+	n.step(election.Promote{Force: true})
+	n.until(master, 2*delay)
+	w.run(2 * down)
+	n.is(master)
+}
+
 // A disk that fails is tried again with each heartbeat, not in a tight loop.
 func TestSaveRetriedWithHeartbeat(t *testing.T) {
 	w, n, _ := following(t, quorum(2))
