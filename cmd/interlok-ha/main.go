@@ -17,6 +17,7 @@ import (
 	"io"
 	"os"
 
+	"github.com/interlok-ha/interlok-ha/demo"
 	"github.com/interlok-ha/interlok-ha/workload"
 )
 
@@ -27,10 +28,17 @@ func main() {
 // run is the whole program: it returns the exit code. Nothing below it exits
 // or reads the process's environment.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer, environ []string) int {
-	// The keeper is this binary under another name; it must be small and sees
-	// none of what follows.
-	if len(args) > 0 && args[0] == "keeper" {
-		return workload.KeeperMain(args[1:], environ)
+	// These are not verbs but this binary under other names. The keeper must be
+	// small and sees none of what follows.
+	if len(args) > 0 {
+		switch args[0] {
+		case "keeper":
+			return workload.KeeperMain(args[1:], environ)
+		case "demo-node":
+			return demo.NodeMain(args[1:], environ, stdin, stdout, stderr)
+		case "demo-work":
+			return demo.WorkMain(args[1:], environ, stderr)
+		}
 	}
 	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, environ: environ}
 	return a.execute(ctx, args)

@@ -51,6 +51,7 @@ func (a *app) root() *cobra.Command {
 wait as slaves, and one of them takes over when the master is gone. No server
 is needed. The instances find each other by multicast.
 
+  interlok-ha demo                    see it, with three instances on this machine
   interlok-ha run -- ./my-service     on each machine: take part
   interlok-ha status                  who is master, who waits
   interlok-ha switchover              hand over on purpose`,
@@ -84,7 +85,7 @@ is needed. The instances find each other by multicast.
 			root.AddCommand(v)
 		}
 	}
-	add("part", a.runVerb())
+	add("part", a.runVerb(), a.demoVerb())
 	add("ask", a.statusVerb(), a.isMasterVerb(), a.eventsVerb())
 	add("order", a.switchoverVerb(), a.drainVerb(), a.resumeVerb(), a.promoteVerb(), a.maintenanceVerb())
 	add("help", a.configVerb(), a.keygenVerb(), a.versionVerb())
