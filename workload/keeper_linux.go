@@ -73,7 +73,7 @@ type keeper struct {
 	errno  syscall.Errno   // of a start that failed
 
 	timer  int // timerfd on CLOCK_BOOTTIME
-	poll   [2]unix.PollFd
+	poll   [3]unix.PollFd // frames, timer, COMMAND's own process
 	buf    [128 * frameSize]byte
 	filled int
 	out    [frameSize]byte
@@ -121,7 +121,7 @@ func KeeperMain(args, environ []string) int {
 		return 1 // the node reads a closed pipe and says that the keeper was lost
 	}
 	k := &keeper{order: o, lease: lease{instance: o.instance}, environ: environ, timer: timer}
-	k.poll = [2]unix.PollFd{{Fd: fdFrames, Events: unix.POLLIN}, {Fd: int32(timer), Events: unix.POLLIN}}
+	k.poll = [3]unix.PollFd{{Fd: fdFrames, Events: unix.POLLIN}, {Fd: int32(timer), Events: unix.POLLIN}, {Fd: -1}}
 	k.run()
 	return 0
 }
@@ -265,6 +265,9 @@ func (k *keeper) start() {
 		return
 	}
 	k.pid = pid
+	if fd, err := unix.PidfdOpen(pid, 0); err == nil { // close-on-exec by itself
+		k.poll[2] = unix.PollFd{Fd: int32(fd), Events: unix.POLLIN}
+	}
 	k.report(frame{kind: kindStarted, value: uint64(pid)})
 	// A rehearsal: the code and memory that the end needs are touched, and by
 	// mlockall stay, while nothing is urgent.
@@ -315,6 +318,10 @@ func (k *keeper) reap() bool {
 			return true
 		case pid == k.pid:
 			k.reaped, k.status = true, status
+			if fd := k.poll[2].Fd; fd >= 0 {
+				k.poll[2].Fd = -1
+				_ = unix.Close(int(fd))
+			}
 		}
 	}
 }
@@ -393,9 +400,9 @@ func (k *keeper) arm() {
 	_ = unix.TimerfdSettime(k.timer, unix.TFD_TIMER_ABSTIME, &spec, nil)
 }
 
-// sleep waits for a frame, the timer, a child's end, or the pause. SIGCHLD has
-// a handler (the runtime's), so it interrupts the wait; should it come just
-// before, the pause ends it.
+// sleep waits for a frame, the timer, the end of COMMAND's own process, that of
+// another descendant, or the pause. SIGCHLD has a handler (the runtime's), so
+// it interrupts the wait; should it come just before, the pause ends it.
 func (k *keeper) sleep(pause time.Duration) {
 	_, _ = unix.Poll(k.poll[:], int(pause.Milliseconds()))
 }
