@@ -27,6 +27,7 @@ const (
 //
 //	-exit N      end by itself with this code (-signal N: by this signal)
 //	-after TIME  when
+//	-gate FILE   not before this file is there
 //	-linger TIME take so long to end after SIGTERM
 //	-deaf        ignore SIGTERM
 //	-tree        start descendants: one in its own session, one double-forked, all deaf
@@ -44,6 +45,7 @@ func workerMain(args []string) int {
 	exit := f.Int("exit", -1, "")
 	sig := f.Int("signal", 0, "")
 	after := f.Duration("after", 0, "")
+	gate := f.String("gate", "", "")
 	linger := f.Duration("linger", 0, "")
 	deaf := f.Bool("deaf", false, "")
 	tree := f.Bool("tree", false, "")
@@ -75,14 +77,15 @@ func workerMain(args []string) int {
 		spawn(*journal, "-fork")
 	}
 	var end <-chan time.Time
-	if *exit >= 0 || *sig > 0 {
-		end = time.After(*after)
-	}
+	wait := *exit >= 0 || *sig > 0
 	tick := time.NewTicker(beat)
 	for {
 		select {
 		case <-tick.C:
 			write("beat")
+			if _, err := os.Stat(*gate); wait && (*gate == "" || err == nil) {
+				wait, end = false, time.After(*after)
+			}
 		case <-end:
 			write("end")
 			if *sig > 0 {
