@@ -129,25 +129,3 @@ func kebab(s string) string {
 	}
 	return b.String()
 }
-
-func load(t *testing.T, file string) *Scenario {
-	t.Helper()
-	b, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	sc, err := Parse(string(b))
-	if err != nil {
-		t.Fatalf("%s: %v", file, err)
-	}
-	return sc
-}
-
-func mustRun(t *testing.T, sc *Scenario) *Report {
-	t.Helper()
-	r, err := Run(sc)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return r
-}

@@ -40,6 +40,7 @@ func (s *sim) act(a Action) error {
 	case "start":
 		return each((*node).start)
 	case "amnesia":
+		s.chk.lossy = true
 		return each(func(n *node) {
 			if !n.up {
 				n.disk = election.State{}
@@ -47,6 +48,7 @@ func (s *sim) act(a Action) error {
 			}
 		})
 	case "corrupt":
+		s.chk.lossy = true
 		return each(func(n *node) {
 			if !n.up {
 				n.disk = election.State{Unsure: true}

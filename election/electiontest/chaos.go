@@ -1,6 +1,7 @@
 package electiontest
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -38,17 +39,34 @@ func Modes() []Mode {
 	}
 }
 
+// Faults says what a chaos run throws at a cluster.
+type Faults struct {
+	NoCuts  bool          // the network loses packets, but no link is cut
+	Restart string        // the verb that starts nodes again: start, amnesia or corrupt
+	Pause   string        // the verb that halts nodes: pause, freeze or sleep
+	Delay   time.Duration // all times are scaled to this delay; 0 = one second
+	Barrier time.Duration // 0 = half a delay
+	Key     bool
+}
+
 // Chaos writes a scenario of faults: rounds of two minutes of chaos and one of
-// calm, half of the faults aimed at the master.
-func Chaos(m Mode, seed uint64, rounds int) *Scenario {
+// calm, at a delay of one second, half of the faults aimed at the master.
+func Chaos(m Mode, seed uint64, rounds int, f Faults) *Scenario {
 	r := rand.New(rand.NewPCG(seed, 0x6368616f73))
+	f.Delay = cmp.Or(f.Delay, time.Second)
+	f.Barrier = cmp.Or(f.Barrier, f.Delay/2)
+	f.Restart, f.Pause = cmp.Or(f.Restart, "start"), cmp.Or(f.Pause, "pause")
+	scale := func(d time.Duration) time.Duration {
+		return time.Duration(float64(d) * f.Delay.Seconds())
+	}
 	s := &Scenario{
-		Seed: seed, Delay: time.Second, Retries: 5, Quorum: m.Quorum, Nodes: m.Nodes,
-		Barrier: 500 * time.Millisecond, WorkEnd: 2 * time.Second,
-		Net: Net{Min: 200 * time.Microsecond, Max: 5 * time.Millisecond, Loss: 0.05, Dup: 0.01, Reorder: 0.02, Hold: 300 * time.Millisecond, Drift: 0.001},
+		Seed: seed, Delay: f.Delay, Retries: 5, Quorum: m.Quorum, Nodes: m.Nodes, Key: f.Key,
+		Barrier: f.Barrier, WorkEnd: scale(2 * time.Second),
+		Net: Net{Min: scale(200 * time.Microsecond), Max: scale(5 * time.Millisecond), Loss: 0.05, Dup: 0.01,
+			Reorder: 0.02, Hold: scale(300 * time.Millisecond), Drift: 0.001},
 	}
 	at := func(t time.Duration, verb string, args ...string) {
-		s.Actions = append(s.Actions, Action{At: t.Round(time.Millisecond), Verb: verb, Args: args})
+		s.Actions = append(s.Actions, Action{At: scale(t).Round(scale(time.Millisecond)), Verb: verb, Args: args})
 	}
 	span := func(lo, hi time.Duration) time.Duration { return lo + time.Duration(r.Int64N(int64(hi-lo))) }
 	name := func() string { return m.Nodes[r.IntN(len(m.Nodes))].Name }
@@ -70,15 +88,19 @@ func Chaos(m Mode, seed uint64, rounds int) *Scenario {
 			if t > begin+chaosTime-15*time.Second {
 				kinds = 9 // orders that take a while would reach into the calm
 			}
-			switch r.IntN(kinds) {
+			kind := r.IntN(kinds)
+			if f.NoCuts && kind >= 3 && kind <= 6 {
+				kind = 7
+			}
+			switch kind {
 			case 0, 1:
 				at(t, "crash", target())
-				at(end, "start", "all")
+				at(end, f.Restart, "all")
 			case 2:
 				who := name()
 				at(t, "crash", who)
 				at(t+span(time.Millisecond, 50*time.Millisecond), "prove", who)
-				at(end, "start", "all")
+				at(end, f.Restart, "all")
 			case 3, 4:
 				a, b := split(r, m)
 				at(t, "split", a, b)
@@ -90,12 +112,12 @@ func Chaos(m Mode, seed uint64, rounds int) *Scenario {
 				at(t, []string{"mute", "deafen"}[r.IntN(2)], target())
 				at(end, "heal")
 			case 7, 8:
-				at(t, "pause", target(), fmt.Sprint((end - t).Round(time.Millisecond)))
+				at(t, f.Pause, target(), fmt.Sprint(scale(end-t).Round(scale(time.Millisecond))))
 			case 9:
 				at(t, "switchover", "master")
 			case 10:
 				at(t, "stop", target())
-				at(end, "start", "all")
+				at(end, f.Restart, "all")
 			case 11:
 				who := name()
 				at(t, "drain", who)
@@ -104,14 +126,14 @@ func Chaos(m Mode, seed uint64, rounds int) *Scenario {
 		}
 		calm := begin + chaosTime
 		at(calm, "heal")
-		at(calm, "start", "all")
+		at(calm, f.Restart, "all")
 		for _, n := range m.Nodes {
 			at(calm, "resume", n.Name)
 		}
 		at(calm, "net", "loss=0")
 		at(calm, "calm")
 	}
-	s.Length = time.Duration(rounds) * (chaosTime + calmTime)
+	s.Length = scale(time.Duration(rounds) * (chaosTime + calmTime))
 	slices.SortStableFunc(s.Actions, func(a, b Action) int { return int(a.At - b.At) })
 	return s
 }

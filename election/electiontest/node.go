@@ -117,16 +117,10 @@ func (n *node) start() {
 	}
 	cfg := election.Config{
 		Self: n.id, Node: heartbeat.NewNodeID("sim", name), Name: name,
-		Delay: s.sc.Delay, Retries: s.sc.Retries, Position: uint16(n.spec.Position),
-		Candidate: !n.spec.Witness, Quorum: uint8(s.sc.Quorum), Votes: uint8(n.spec.Votes),
+		Delay: n.delay(), Retries: cmp.Or(n.spec.Retries, s.sc.Retries), Position: uint16(n.spec.Position),
+		Candidate: !n.spec.Witness, Quorum: uint8(cmp.Or(n.spec.Quorum, s.sc.Quorum)), Votes: uint8(n.spec.Votes),
 		Isolation: iso, Signed: s.sc.Key, ObitHash: heartbeat.ObituaryHash(n.id, n.secret),
 		Seed: s.sc.Seed ^ uint64(n.i)<<32 ^ uint64(n.boot), Off: s.sc.Off,
-	}
-	if n.spec.Delay > 0 {
-		cfg.Delay = n.spec.Delay
-	}
-	if n.spec.Retries > 0 {
-		cfg.Retries = n.spec.Retries
 	}
 	m, err := election.New(cfg, n.disk, n.local())
 	if err != nil {

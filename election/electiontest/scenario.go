@@ -37,6 +37,7 @@ type Node struct {
 	Position int
 	Delay    time.Duration // 0 = the scenario's
 	Retries  int
+	Quorum   int
 	As       string // has this name on the wire: a clone
 	Continue bool   // isolation: continue
 }
@@ -196,6 +197,8 @@ func parseNode(f []string) (Node, error) {
 			n.Position, err = strconv.Atoi(v)
 		case "retries":
 			n.Retries, err = strconv.Atoi(v)
+		case "quorum":
+			n.Quorum, err = strconv.Atoi(v)
 		case "delay":
 			n.Delay, err = time.ParseDuration(v)
 		case "witness":
@@ -272,6 +275,9 @@ func (s *Scenario) String() string {
 		}
 		if n.Retries > 0 {
 			line += fmt.Sprintf(" retries=%d", n.Retries)
+		}
+		if n.Quorum > 0 {
+			line += fmt.Sprintf(" quorum=%d", n.Quorum)
 		}
 		if n.Witness {
 			line += " witness"

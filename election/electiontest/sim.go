@@ -37,6 +37,7 @@ type Report struct {
 	None       time.Duration   // time without a master
 	Heal       time.Duration   // longest double mastership after faults ended
 	Recovery   time.Duration   // longest time from calm to one master
+	Repeats    int             // epochs that reigned twice or went back, where memory was lost
 	False      int             // promotions while another worked and nothing was cut or frozen
 	Events     map[election.EventType]int
 	Trace      []string // last lines of the log, for people

@@ -108,10 +108,15 @@ func (c *checker) newEpoch(n *node, epoch uint64) {
 	}
 	c.tokens[n.id] = epoch
 	if c.quorum() && !n.claim.forced {
-		if who, ok := c.epochs[epoch]; ok && who != n.id {
+		who, twice := c.epochs[epoch]
+		twice = twice && who != n.id
+		switch {
+		case !twice && epoch >= c.topEpoch:
+		case c.lossy:
+			s.rep.Repeats++
+		case twice:
 			s.violate("S2", "epoch %d reigns twice, the second time by %s", epoch, n.spec.Name)
-		}
-		if epoch < c.topEpoch {
+		default:
 			s.violate("S2", "epoch %d of %s after epoch %d", epoch, n.spec.Name, c.topEpoch)
 		}
 		c.epochs[epoch] = n.id
