@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"time"
 )
 
 // Descendants are the live processes that run for an instance of the cluster:
@@ -48,15 +49,19 @@ func RSS(pid int) int {
 	return pages * os.Getpagesize()
 }
 
-// CPUTicks is what a process used of the CPU, in ticks of 10 ms.
-func CPUTicks(pid int) int {
-	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
-	if err != nil {
-		return 0
+// CPU is what a process used of the CPU so far.
+func CPU(pid int) (used time.Duration) {
+	// Ticks of 10 ms are too coarse for an idle process; the scheduler's own sum,
+	// of each thread, is in nanoseconds.
+	threads, _ := filepath.Glob("/proc/" + strconv.Itoa(pid) + "/task/*/schedstat")
+	for _, f := range threads {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			continue
+		}
+		ns, _, _ := bytes.Cut(b, []byte(" "))
+		n, _ := strconv.ParseInt(string(ns), 10, 64)
+		used += time.Duration(n)
 	}
-	_, rest, _ := bytes.Cut(b, []byte(") "))
-	f := bytes.Fields(rest)
-	user, _ := strconv.Atoi(string(f[11]))
-	system, _ := strconv.Atoi(string(f[12]))
-	return user + system
+	return used
 }
