@@ -21,7 +21,7 @@
 //	 52   8  sequence number, grows with each packet of the instance
 //	 60   8  epoch of the sender's reign or claim, 0 for a slave
 //	 68   8  epoch that the sender asks votes for, 0 = none
-//	 76   8  greatest epoch known to the sender
+//	 76   8  greatest epoch that the sender knows to have reigned
 //	 84  32  master seen: instance 16, epoch 8, sequence number 8
 //	116  32  promise:     instance 16, epoch 8, sequence number 8
 //	148  56  resigned:    instance 16, epoch 8, heir 16, log epoch 8, log n 8

@@ -58,9 +58,9 @@ const (
 	KindResign                    // my reign is over; here is my heir
 	KindPrepare                   // will you take over?
 	KindReady                     // I will
-	KindBehind                    // you claim with an older log than mine
+	KindBehind                    // you claim with an older log than mine (reserved for the cache)
 	KindLeave                     // I stop
-	KindRequest                   // master, hand over to this one (needs a key)
+	KindRequest                   // master, hand over to this one (needs a key, or force)
 	kindEnd
 )
 
@@ -115,7 +115,7 @@ const (
 	FlagUnhealthy                   // its workload's check fails
 	FlagStalled                     // was late by more than a delay just now
 	FlagIsolated                    // hears none of the peers it had
-	FlagGone                        // this claim rests on an obituary or a refusal
+	FlagGone                        // this claim rests on an obituary
 	FlagSure                        // surely in step with the dead master's log
 	FlagForced                      // this claim or reign was ordered by an operator, without votes
 	FlagEmbargo                     // restarted voter that does not promise yet
