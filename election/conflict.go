@@ -107,7 +107,7 @@ func (m *Machine) checkIsolation() {
 	}
 	var last time.Duration
 	for _, p := range m.peers {
-		if m.now-p.heardAt <= m.t.Lease && !p.left && !p.gone {
+		if m.now-p.heardAt <= max(m.t.Lease, p.lease*4/5) && !p.left && !p.gone {
 			return
 		}
 		if p.counts() {
@@ -116,7 +116,7 @@ func (m *Machine) checkIsolation() {
 	}
 	lost := 0
 	for _, p := range m.peers {
-		if p.counts() && last-p.heardAt <= m.t.Down {
+		if p.counts() && last-p.heardAt <= max(m.t.Down, p.lease) {
 			lost++
 		}
 	}

@@ -152,8 +152,6 @@ func (m *Machine) receive(p *heartbeat.Packet, from netip.AddrPort) {
 		m.hearClaim(pe, p)
 	case heartbeat.KindRefusal:
 		m.hearRefusal(p)
-	case heartbeat.KindPrepare:
-		m.hearPrepare(pe, p)
 	case heartbeat.KindReady:
 		m.hearReady(pe)
 	case heartbeat.KindRequest:
@@ -164,6 +162,9 @@ func (m *Machine) receive(p *heartbeat.Packet, from netip.AddrPort) {
 		m.hearLeave(pe)
 	}
 	m.vote(pe, p)
+	if p.Kind == heartbeat.KindPrepare {
+		m.hearPrepare(pe, p) // last, so that no vote of ours overtakes the answer
+	}
 }
 
 // note copies what the packet says of its sender.
@@ -286,7 +287,7 @@ func (m *Machine) refused(id heartbeat.InstanceID) {
 func (m *Machine) lookAfterPeers() {
 	m.peers = slices.DeleteFunc(m.peers, func(p *peer) bool {
 		silence := m.now - p.heardAt
-		if !p.silent && !p.left && !p.gone && silence > m.t.Lease/2 {
+		if !p.silent && !p.left && !p.gone && silence > max(m.t.Lease, p.lease*4/5)/2 {
 			p.silent = true
 			if p.ever {
 				m.event(Event{Type: EventSilent, Peer: p.id, Name: p.name, Addr: p.cache})
