@@ -147,9 +147,10 @@ func (m *Machine) receive(p *heartbeat.Packet, from netip.AddrPort) {
 		m.hearNoMaster(pe, p)
 		m.relayed(pe, p.Master)
 	}
+	if p.Kind == heartbeat.KindClaim || p.Kind == heartbeat.KindHeartbeat && p.State == heartbeat.StateClaiming && p.Asks > 0 {
+		m.hearClaim(pe, p) // a heartbeat may have overtaken the claim
+	}
 	switch p.Kind {
-	case heartbeat.KindClaim:
-		m.hearClaim(pe, p)
 	case heartbeat.KindRefusal:
 		m.hearRefusal(p)
 	case heartbeat.KindReady:

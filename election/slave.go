@@ -146,7 +146,10 @@ func (m *Machine) hearClaim(pe *peer, p *heartbeat.Packet) {
 			if m.on(RuleRelay) {
 				m.extra(heartbeat.KindHeartbeat) // the objection, relayed
 			}
-			return
+			if m.masterUntil()-m.now >= m.t.Delay {
+				return
+			}
+			// The master is overdue here too: if it stays silent, that one is first.
 		}
 		if m.cfg.Quorum > 0 && !m.confirmed(pe) && m.on(RuleConfirmed) {
 			return // it may hear nobody and never win
