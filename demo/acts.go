@@ -121,6 +121,8 @@ func (p *play) cut(ctx context.Context, s *scene) error {
 	others := p.others(m.name)
 	p.strike("the cut")
 	p.change(func() {
+		// Without a quorum nobody can promise that the old work ends in time.
+		p.torn = true
 		p.note(m.name, harm, "cut off: it and the others drop each other's packets, as told")
 	})
 	if err := p.drop(ctx, m, others); err != nil {
@@ -133,7 +135,10 @@ func (p *play) cut(ctx context.Context, s *scene) error {
 	if err := p.successor(ctx, s, k); err != nil {
 		return err
 	}
-	p.change(func() { p.note(m.name, plain, "healed: nobody drops anything") })
+	p.change(func() {
+		p.torn = false
+		p.note(m.name, plain, "healed: nobody drops anything")
+	})
 	if err := p.drop(ctx, m, nil); err != nil {
 		return err
 	}

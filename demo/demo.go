@@ -118,6 +118,7 @@ type play struct {
 		epoch uint64
 		at    time.Duration
 	}
+	torn  bool     // the master is cut off: two may work for a moment
 	fatal error    // an instance ended by itself
 	wrong []string // what did not go as it should
 }

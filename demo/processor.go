@@ -120,7 +120,7 @@ func (p *processor) next(ctx context.Context) (n int, err error) {
 		n, p.undone = p.undone[0], p.undone[1:]
 		return n, nil
 	}
-	if err := p.world.Call("World.Take", struct{}{}, &n); err != nil {
+	if err := p.world.Call("World.Take", p.token, &n); err != nil {
 		return 0, fmt.Errorf("take a message: %w", err)
 	}
 	return n, nil

@@ -1,6 +1,7 @@
 package demo
 
 import (
+	"errors"
 	"sync"
 	"time"
 )
@@ -14,6 +15,8 @@ const (
 	Stale  Verdict = "stale"  // a greater token has been seen
 	Repeat Verdict = "repeat" // the message is there already
 )
+
+var errStale = errors.New("a greater token has been seen: another master reigns")
 
 // Record is one write.
 type Record struct {
@@ -75,21 +78,27 @@ func (s *sink) admit(token string) bool {
 	return true
 }
 
-// missing tells which messages up to n were not taken. Asking counts as seeing
-// the token: what an older master writes after this answer is refused, so the
-// answer stays true.
-func (s *sink) missing(token string, n int) (list []int, v Verdict) {
+// see shows the sink a token: from now on smaller ones are refused. It reports
+// whether this one is.
+func (s *sink) see(token string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.admit(token) {
-		return nil, Stale
+		return errStale
 	}
+	return nil
+}
+
+// missing tells which messages up to n were not taken.
+func (s *sink) missing(n int) (list []int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for i := s.prefix + 1; i <= n; i++ {
 		if !s.taken[i] {
 			list = append(list, i)
 		}
 	}
-	return list, Taken
+	return list
 }
 
 // upTo is the greatest number up to which all messages were taken.

@@ -40,21 +40,25 @@ func (s *source) wake() {
 	s.changed = make(chan struct{})
 }
 
-// take hands out the next message, waiting for it; ok is false when there will
-// be none, or ctx has ended.
-func (s *source) take(ctx context.Context) (n int, ok bool) {
+// take hands out the next message, waiting for it; 0 says that there will be
+// none, or that ctx has ended. allowed is asked in the moment of handing out, so
+// that whoever was refused before a call of count gets nothing beyond it; its
+// error is take's.
+func (s *source) take(ctx context.Context, allowed func() error) (n int, err error) {
 	for {
 		s.mu.Lock()
 		switch {
 		case ctx.Err() != nil: // nobody is there to take it
 		case s.handed < s.made:
-			s.handed++
-			n, ok = s.handed, true
+			if err = allowed(); err == nil {
+				s.handed++
+				n = s.handed
+			}
 		}
-		end, changed := ok || s.closed || ctx.Err() != nil, s.changed
+		end, changed := n > 0 || err != nil || s.closed || ctx.Err() != nil, s.changed
 		s.mu.Unlock()
 		if end {
-			return n, ok
+			return n, err
 		}
 		select {
 		case <-changed:

@@ -2,7 +2,6 @@ package demo
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/rpc"
@@ -28,7 +27,8 @@ type work struct {
 }
 
 // world is what lies outside the cluster: the source, the sink, and a socket
-// that order processors reach both by. It also sees them begin and end.
+// that order processors reach both by. Both go by the greatest token that was
+// seen. It also sees order processors begin and end.
 type world struct {
 	*board
 	source *source
@@ -116,20 +116,20 @@ type desk struct {
 	watching sync.WaitGroup
 }
 
-var errStale = errors.New("a greater token has been seen: another master reigns")
-
 // Begin is the first call: it tells which messages were handed out and not done.
+// First the token is shown: whoever has a smaller one gets no message and writes
+// none from then on, so the list stays true.
 func (d *desk) Begin(b Beginning, missing *[]int) error {
 	p, err := openProcess(b.PID)
 	if err != nil {
 		return err
 	}
-	_, handed := d.w.source.count()
-	list, v := d.w.sink.missing(b.Token, handed)
-	if v != Taken {
+	if err := d.w.sink.see(b.Token); err != nil {
 		p.close()
-		return errStale
+		return err
 	}
+	_, handed := d.w.source.count()
+	list := d.w.sink.missing(handed)
 	*missing = list
 	k := &work{Beginning: b, missing: len(list)}
 	d.w.change(func() {
@@ -154,9 +154,9 @@ func (d *desk) Begin(b Beginning, missing *[]int) error {
 }
 
 // Take hands out the next message; 0 means that there will be none.
-func (d *desk) Take(_ struct{}, n *int) error {
-	*n, _ = d.w.source.take(d.ctx)
-	return nil
+func (d *desk) Take(token string, n *int) (err error) {
+	*n, err = d.w.source.take(d.ctx, func() error { return d.w.sink.see(token) })
+	return err
 }
 
 // Write writes to the sink.
