@@ -19,15 +19,15 @@ func (a *app) demoVerb() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "demo [--verbose] [--keep]",
 		Short: "Show it: three instances, a master that is killed, frozen, cut off",
-		Long: `Start three instances on this machine, as processes of their own that speak over
-lo only, and do to the master what happens to masters: kill it, freeze and wake
-it, cut it off and heal, hand over on purpose. Messages flow meanwhile. A line is
-told per event, then a table.
+		Long: `Start three instances on this machine, as processes of their own that speak
+over lo only, and do to the master what happens to masters: kill it, freeze and
+wake it, cut it off and heal, hand over on purpose. Messages flow meanwhile.
+Each event is a line; a table comes at the end.
 
-It needs no configuration and no root, takes about 20 seconds, and leaves nothing
-behind. It exits 0 only if no message was lost or done twice, no stale write was
-taken, and all went as it should. With -o json or yaml only the table goes to
-standard output.`,
+It needs no configuration and no root, takes about 10 seconds, and leaves
+nothing behind. It exits 0 only if no message was lost or done twice, no stale
+write was taken, and all went as it should. With -o json or yaml only the table
+goes to standard output.`,
 		Args: noArgs,
 	}
 	cmd.Flags().BoolVar(&verbose, "verbose", false, "show the logs of the instances too")
