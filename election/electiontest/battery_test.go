@@ -166,7 +166,7 @@ func TestOdd(t *testing.T) {
 		{"settings differ by 2, AP 3", with(ap3, mixed(10, 2*time.Second)), Faults{}},
 		{"settings differ by 5, quorum 3", with(q3, mixed(25, 200*time.Millisecond)), Faults{}},
 		{"settings differ by 5, AP 3", with(ap3, mixed(25, 200*time.Millisecond)), Faults{}},
-		{"unequal quorum", with(q3, unequal), Faults{NoCuts: true}},
+		{"unequal quorum", with(q3, unequal), Faults{NoCuts: true, NoCalm: true}},
 		{"restarts without memory, quorum 3", q3, Faults{Restart: "amnesia"}},
 		{"restarts without memory, quorum 5", q5, Faults{Restart: "amnesia"}},
 		{"restarts with corrupt memory, quorum 3", q3, Faults{Restart: "corrupt"}},

@@ -42,6 +42,7 @@ func Modes() []Mode {
 // Faults says what a chaos run throws at a cluster.
 type Faults struct {
 	NoCuts  bool          // the network loses packets, but no link is cut
+	NoCalm  bool          // progress is not promised, only safety
 	Restart string        // the verb that starts nodes again: start, amnesia or corrupt
 	Pause   string        // the verb that halts nodes: pause, freeze or sleep
 	Delay   time.Duration // all times are scaled to this delay; 0 = one second
@@ -131,7 +132,9 @@ func Chaos(m Mode, seed uint64, rounds int, f Faults) *Scenario {
 			at(calm, "resume", n.Name)
 		}
 		at(calm, "net", "loss=0")
-		at(calm, "calm")
+		if !f.NoCalm {
+			at(calm, "calm")
+		}
 	}
 	s.Length = scale(time.Duration(rounds) * (chaosTime + calmTime))
 	slices.SortStableFunc(s.Actions, func(a, b Action) int { return int(a.At - b.At) })

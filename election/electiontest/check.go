@@ -42,6 +42,7 @@ type checker struct {
 	crash   time.Duration // when the master died, if nothing else was wrong
 	after   time.Duration // and by when another must have opened; 0 = no matter
 	workEnd time.Duration // of the last work
+	asked   time.Duration // when a master last asked for an heir
 	planned bool          // and it was meant to end
 	heirBy  time.Duration // by when the heir must have opened; 0 = no matter
 }
@@ -50,7 +51,7 @@ func (c *checker) init(s *sim) {
 	n := len(s.nodes)
 	*c = checker{s: s, pair: make([]time.Duration, n*n), whole: make([]time.Duration, n*n), moved: -time.Hour,
 		epochs: map[uint64]heartbeat.InstanceID{}, tokens: map[heartbeat.InstanceID]uint64{},
-		proved: map[heartbeat.InstanceID]bool{}, stopAt: map[int]time.Duration{}}
+		asked: -time.Hour, proved: map[heartbeat.InstanceID]bool{}, stopAt: map[int]time.Duration{}}
 }
 
 // quorum reports whether votes decide in this scenario.

@@ -15,6 +15,9 @@ func (c *checker) sent(n *node, p *heartbeat.Packet) {
 		c.resigned = p.Resigned
 		c.expectHeir(p.Resigned.Heir)
 	}
+	if p.Kind == heartbeat.KindPrepare {
+		c.asked = s.now
+	}
 	if !p.State.Reigns() {
 		return
 	}

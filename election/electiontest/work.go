@@ -185,7 +185,9 @@ func (c *checker) crashed(n *node) {
 		return
 	}
 	c.crash = c.s.now
-	if clean && c.candidates(n) {
+	// A question to the heir alone is news to the others when the heir relays it.
+	asked := c.s.now-c.asked < c.down()
+	if clean && !asked && c.candidates(n) {
 		d := n.delay()
 		bound := n.down() + d/10 + d + 3*c.delta() + c.s.sc.Barrier + 2*c.s.diskTime()
 		c.after = n.beatAt + bound + bound/200
