@@ -51,7 +51,7 @@ func (a *app) root() *cobra.Command {
 wait as slaves, and one of them takes over when the master is gone. No server
 is needed. The instances find each other by multicast.
 
-  interlok-ha demo                    see it, with three instances on this machine
+  interlok-ha demo                    on one machine: see how that goes
   interlok-ha run -- ./my-service     on each machine: take part
   interlok-ha status                  who is master, who waits
   interlok-ha switchover              hand over on purpose`,
