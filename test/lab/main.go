@@ -31,6 +31,7 @@ func Main(m *testing.M) int {
 		return workerMain(os.Args[2:])
 	}
 	flag.Parse()
+	parallel()
 	dir, err := os.MkdirTemp("", "ilha-bin")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "lab:", err)
@@ -45,4 +46,14 @@ func Main(m *testing.M) int {
 		return 1
 	}
 	return m.Run()
+}
+
+// parallel lets more tests run at once than there are cores, unless -parallel
+// is given: they wait for leases to pass most of the time.
+func parallel() {
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
+	if !given {
+		_ = flag.Set("test.parallel", "5") // known, and a number
+	}
 }
