@@ -18,7 +18,7 @@ func (a *app) demoVerb() *cobra.Command {
 	var verbose, keep bool
 	cmd := &cobra.Command{
 		Use:   "demo [--verbose] [--keep]",
-		Short: "Show it: three instances, a master that is killed, frozen, cut off",
+		Short: "Show a master killed, frozen and cut off, on this machine",
 		Long: `Start three instances on this machine, as processes of their own that speak
 over lo only, and do to the master what happens to masters: kill it, freeze and
 wake it, cut it off and heal, hand over on purpose. Messages flow meanwhile.
