@@ -20,7 +20,9 @@ import (
 )
 
 const (
-	delay   = 100 * time.Millisecond // between two heartbeats; the default is ten times that
+	// A lease of one second: short enough to watch, and longer than a busy
+	// machine keeps a process waiting.
+	delay   = 200 * time.Millisecond // between two heartbeats
 	retries = 5
 	pace    = 20 * time.Millisecond // between two messages of the source
 	calm    = 50                    // messages that must flow after each act
@@ -113,6 +115,7 @@ type play struct {
 	// Guarded by the board.
 	blow   blow     // what was done to the master last
 	reigns int      // promotions
+	stalls int      // how often an instance stood still that the demo had not frozen
 	crown  struct { // the last of them
 		name  string
 		epoch uint64

@@ -36,9 +36,9 @@ type instance struct {
 	cmd    *exec.Cmd
 	stdin  io.Closer
 	orders io.Writer
-	gone   chan struct{} // closed when the process has been waited for
-	up     bool          // the process lives, and was not told to end
-	frozen bool
+	gone   chan struct{}  // closed when the process has been waited for
+	up     bool           // the process lives, and was not told to end
+	frozen bool           // by the demo; it stays so until the instance has noticed
 	view   admin.Event    // its newest word about itself
 	drops  string         // whose packets it drops, as it acknowledged
 	reigns map[string]int // packets heard from each sender that claims to reign

@@ -14,8 +14,8 @@ import (
 
 func (p *play) prologue(group string, port int) {
 	p.tell.say(plain, fmt.Sprintf(`Three instances on this machine: the processes a, b and c. They speak over lo
-only, group %s, port %d. The delay is %d ms × %d, a tenth of the
-default, so that a dead master is missed after %.1f s instead of 5 s.
+only, group %s, port %d. The delay is %d ms × %d, a fifth of the
+default, so that a dead master is missed after %g s instead of 5 s.
 
 The master runs an order processor. It takes numbered messages from a source, %d
 a second, works %d ms on each, several at a time, and writes them to a sink. The
@@ -58,6 +58,10 @@ func (p *play) viewed(i *instance, e admin.Event) {
 		p.note(i.name, harm, "hears nobody any more, and had heard two: it must be cut off")
 	case "stalled":
 		p.note(i.name, plain, "notices that it stood still: %s", e.Detail)
+		if !i.frozen {
+			p.stalls++
+		}
+		i.frozen = false
 	case admin.EventConflict, admin.EventClone, admin.EventFault, admin.EventSettingsDiffer, admin.EventCut:
 		p.note(i.name, bad, "%s", strings.TrimSpace(e.Type+" "+e.Peer+" "+e.Detail))
 	}

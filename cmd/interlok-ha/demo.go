@@ -24,7 +24,7 @@ over lo only, and do to the master what happens to masters: kill it, freeze and
 wake it, cut it off and heal, hand over on purpose. Messages flow meanwhile.
 Each event is a line; a table comes at the end.
 
-It needs no configuration and no root, takes about 10 seconds, and leaves
+It needs no configuration and no root, takes about 15 seconds, and leaves
 nothing behind. It exits 0 only if no message was lost or done twice, no stale
 write was taken, and all went as it should. With -o json or yaml only the table
 goes to standard output.`,
