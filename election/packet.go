@@ -62,7 +62,6 @@ func (m *Machine) fill(p *heartbeat.Packet, kind heartbeat.Kind) {
 		Kind: kind, State: m.state, Flags: m.flags(),
 		Node: m.cfg.Node, Instance: m.cfg.Self, Seq: m.seq,
 		MaxEpoch: m.disk.Reigned,
-		Master:   m.follow.Sighting,
 		Promise:  heartbeat.Sighting{Epoch: m.disk.Granted},
 		Log:      m.log,
 		Delay:    m.t.Delay, Retries: uint16(m.cfg.Retries),
@@ -74,6 +73,9 @@ func (m *Machine) fill(p *heartbeat.Packet, kind heartbeat.Kind) {
 	}
 	if m.disk.durable < m.promise.saveSeq && m.on(RuleSaveFirst) {
 		p.Promise.Epoch = 0 // not granted before it is stored
+	}
+	if m.masterLive() || m.state == heartbeat.StateClaiming {
+		p.Master = m.follow.Sighting // to one that has just started even a dead master would be news
 	}
 	switch {
 	case m.state == heartbeat.StateClaiming && m.claim.stored:

@@ -48,6 +48,7 @@ type peer struct {
 	conflictAt time.Duration // since when it and we both reign; 0 = not
 	equal      bool          // and with equal epochs
 	claims     int           // claims of it without a master since
+	holds      time.Duration // until when its claim holds back ours, unless it gives up before
 
 	left    bool // said goodbye
 	gone    bool // is proved dead
@@ -145,7 +146,9 @@ func (m *Machine) receive(p *heartbeat.Packet, from netip.AddrPort) {
 		m.hearMaster(pe, p)
 	} else {
 		m.hearNoMaster(pe, p)
-		m.relayed(pe, p.Master)
+		if p.State != heartbeat.StateClaiming { // a claimer has given the master up
+			m.relayed(pe, p.Master)
+		}
 	}
 	if p.Kind == heartbeat.KindClaim || p.Kind == heartbeat.KindHeartbeat && p.State == heartbeat.StateClaiming && p.Asks > 0 {
 		m.hearClaim(pe, p) // a heartbeat may have overtaken the claim
@@ -176,6 +179,9 @@ func (m *Machine) note(pe *peer, p *heartbeat.Packet, from netip.AddrPort) {
 	pe.addr, pe.cache, pe.obit = from, p.Cache, p.ObitHash
 	if p.State == heartbeat.StateClaiming && pe.state != p.State {
 		pe.claims++
+	}
+	if p.State != heartbeat.StateClaiming {
+		pe.holds = 0
 	}
 	pe.state, pe.flags = p.State, p.Flags
 	pe.seq = max(pe.seq, p.Seq)

@@ -82,6 +82,9 @@ func (m *Machine) claimBase() (base, slot time.Duration) {
 		}
 	}
 	base = max(base, m.listenUntil, m.backoffUntil, m.pauseUntil)
+	for _, p := range m.peers {
+		base = max(base, p.holds)
+	}
 	if m.cfg.Quorum > 0 {
 		base = max(base, m.embargoUntil)
 		if m.promised() && m.promise.to != m.cfg.Self && m.on(RulePromise) {
@@ -158,7 +161,7 @@ func (m *Machine) hearClaim(pe *peer, p *heartbeat.Packet) {
 			return // it failed before: don't wait for it again
 		}
 		if m.on(RuleBackOff) {
-			m.backoffUntil = max(m.backoffUntil, m.now+max(m.t.Backoff, pe.delay*3))
+			pe.holds = m.now + max(m.t.Backoff, pe.delay*3)
 		}
 	}
 }
