@@ -1,0 +1,227 @@
+package house
+
+import (
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/interlok-ha/interlok-ha"
+
+// floors are the rooms of the house from the top. A room may import those of
+// floors below its own, and none beside it.
+var floors = [][]string{
+	{"cmd/interlok-ha"},
+	{"demo"},
+	{"node"},
+	{"config"},
+	{"admin", "workload"},
+	{"failover", "mirror"},
+	{"election", "broadcast", "listen"},
+	{"heartbeat", "cache", "profiler"},
+	{"internal/mcast"},
+	{"internal/boottime"},
+}
+
+// outside are rooms that only tests use: nobody of the house imports them.
+var outside = []string{"election/electiontest", "cache/cachetest", "internal/house", "test"}
+
+// only says who alone may import a library.
+var only = map[string][]string{
+	"golang.org/x/net/ipv4":            {"internal/mcast"},
+	"golang.org/x/net/ipv6":            {"internal/mcast"},
+	"github.com/hashicorp/memberlist":  {"cache"},
+	"github.com/hashicorp/golang-lru":  {"cache"},
+	"github.com/spf13/cobra":           {"cmd/interlok-ha"},
+	"github.com/magiconair/properties": {"config"},
+	"github.com/rs/zerolog/log":        {}, // nobody: the logger is a value in Config
+}
+
+// core are the rooms without surroundings.
+var core = []string{"election", "heartbeat"}
+
+// barred from the core, with all that lies below these paths.
+var barred = []string{"net", "os", "sync", "context", "math/rand", "github.com/rs/zerolog"}
+
+// calls that only some rooms may make.
+var calls = []struct {
+	pkg     string
+	names   []string
+	allowed func(room string) bool
+	why     string
+}{
+	{"os", []string{"Getenv", "LookupEnv", "Environ", "ExpandEnv"}, isCmd, "only cmd reads the environment"},
+	{"os", []string{"Exit"}, isCmd, "only cmd exits"},
+	{"log", []string{"Fatal", "Fatalf", "Fatalln"}, isCmd, "only cmd exits"},
+	{"time", []string{"Now", "Since", "Until", "Sleep", "After", "AfterFunc", "NewTimer", "NewTicker", "Tick"},
+		func(room string) bool { return !slices.Contains(core, room) }, "time is an argument of the core"},
+}
+
+func isCmd(room string) bool { return strings.HasPrefix(room, "cmd/") }
+
+// file is one source file, of any system.
+type file struct {
+	name, room string
+	ast        *ast.File
+}
+
+// files parses what is no test, whatever its build tags say.
+func files(t *testing.T, root string) []file {
+	t.Helper()
+	var all []file
+	err := filepath.WalkDir(root, func(name string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if base := d.Name(); d.IsDir() && name != root && (strings.HasPrefix(base, ".") || base == "testdata" || base == "tools" || base == "examples") {
+			return fs.SkipDir
+		}
+		if d.IsDir() || !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go") {
+			return nil
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ParseComments)
+		if err != nil {
+			return err
+		}
+		rel, err := filepath.Rel(root, name)
+		if err != nil {
+			return err
+		}
+		all = append(all, file{name: filepath.ToSlash(rel), room: path.Dir(filepath.ToSlash(rel)), ast: f})
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+func floorOf(room string) int {
+	return slices.IndexFunc(floors, func(rooms []string) bool { return slices.Contains(rooms, room) })
+}
+
+func isOutside(room string) bool {
+	return slices.ContainsFunc(outside, func(o string) bool { return under(room, o) })
+}
+
+// under reports whether a path is that one or lies below it.
+func under(p, top string) bool { return p == top || strings.HasPrefix(p, top+"/") }
+
+// faults are the rules that one file breaks.
+func faults(f file) (list []string) {
+	add := func(format string, args ...any) { list = append(list, f.name+": "+fmt.Sprintf(format, args...)) }
+	floor, guest := floorOf(f.room), isOutside(f.room)
+	if floor < 0 && !guest {
+		add("the room %s has no floor: add it to this test", f.room)
+	}
+	local := map[string]string{} // what an imported package is called here
+	for _, spec := range f.ast.Imports {
+		p, err := strconv.Unquote(spec.Path.Value)
+		if err != nil {
+			add("%v", err)
+			continue
+		}
+		name := path.Base(p)
+		if spec.Name != nil {
+			name = spec.Name.Name
+		}
+		local[name] = p
+		if guest {
+			continue
+		}
+		for lib, rooms := range only {
+			if under(p, lib) && !slices.Contains(rooms, f.room) {
+				add("imports %s; that is for %v", p, rooms)
+			}
+		}
+		for _, b := range barred {
+			if slices.Contains(core, f.room) && under(p, b) && p != "net/netip" {
+				add("imports %s: the core has no surroundings", p)
+			}
+		}
+		if room, ok := strings.CutPrefix(p, module+"/"); ok {
+			if isOutside(room) {
+				add("imports %s, which is for tests", room)
+			} else if below := floorOf(room); below <= floor {
+				add("imports %s, which lies not below it", room)
+			}
+		}
+	}
+	if guest {
+		return list
+	}
+	ast.Inspect(f.ast, func(n ast.Node) bool {
+		sel, ok := n.(*ast.SelectorExpr)
+		if !ok {
+			return true
+		}
+		x, ok := sel.X.(*ast.Ident)
+		if !ok || x.Obj != nil { // a variable of that name
+			return true
+		}
+		for _, c := range calls {
+			if local[x.Name] == c.pkg && slices.Contains(c.names, sel.Sel.Name) && !c.allowed(f.room) {
+				add("uses %s.%s: %s", c.pkg, sel.Sel.Name, c.why)
+			}
+		}
+		return true
+	})
+	return list
+}
+
+func TestHouse(t *testing.T) {
+	all := files(t, filepath.Join("..", ".."))
+	if len(all) < 50 {
+		t.Fatalf("found only %d files", len(all))
+	}
+	for _, f := range all {
+		for _, fault := range faults(f) {
+			t.Error(fault)
+		}
+	}
+}
+
+// TestFaults shows each rule at work.
+func TestFaults(t *testing.T) {
+	for _, tt := range []struct {
+		room, source, want string
+	}{
+		{"listen", `import "` + module + `/heartbeat"`, ""},
+		{"listen", `import "` + module + `/broadcast"`, "lies not below"},
+		{"heartbeat", `import "` + module + `/election"`, "lies not below"},
+		{"admin", `import "` + module + `/election/electiontest"`, "for tests"},
+		{"attic", ``, "has no floor"},
+		{"election", `import "net/netip"`, ""},
+		{"election", `import "net"`, "no surroundings"},
+		{"election", `import "sync/atomic"`, "no surroundings"},
+		{"heartbeat", `import "math/rand/v2"`, "no surroundings"},
+		{"election", `import "time"; var x = time.Second`, ""},
+		{"election", `import "time"; var x = time.Now()`, "time is an argument"},
+		{"election", `import clock "time"; var x = clock.Since`, "time is an argument"},
+		{"node", `import "time"; var x = time.Now()`, ""},
+		{"node", `import "os"; func f() { os.Exit(1) }`, "only cmd exits"},
+		{"config", `import "os"; var x = os.Getenv("A")`, "reads the environment"},
+		{"cmd/interlok-ha", `import "os"; var x = os.Environ()`, ""},
+		{"broadcast", `import "golang.org/x/net/ipv4"`, "internal/mcast"},
+		{"internal/mcast", `import "golang.org/x/net/ipv6"`, ""},
+		{"node", `import "github.com/rs/zerolog/log"`, "that is for"},
+		{"node", `import "github.com/spf13/cobra"`, "that is for"},
+	} {
+		f, err := parser.ParseFile(token.NewFileSet(), "x.go", "package x\n"+tt.source, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := strings.Join(faults(file{"x.go", tt.room, f}), "\n")
+		if tt.want == "" && got != "" || !strings.Contains(got, tt.want) {
+			t.Errorf("%s with %q: %q, want %q", tt.room, tt.source, got, tt.want)
+		}
+	}
+}
