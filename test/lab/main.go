@@ -25,8 +25,9 @@ func Full() bool { return *full }
 func Binary() string { return binary }
 
 // Main builds the program and runs the tests, or, if this process was started
-// as a command of an instance, is that command. It returns the exit code.
-func Main(m *testing.M) int {
+// as a command of an instance, is that command. It calls around before and
+// after the tests. It returns the exit code.
+func Main(m *testing.M, around ...func()) int {
 	if len(os.Args) > 1 && os.Args[1] == workerVerb {
 		return workerMain(os.Args[2:])
 	}
@@ -44,6 +45,10 @@ func Main(m *testing.M) int {
 	if out, err := build.CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "lab: build the program: %v\n%s", err, out)
 		return 1
+	}
+	for _, f := range around {
+		f()
+		defer f()
 	}
 	return m.Run()
 }
