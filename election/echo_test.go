@@ -1,6 +1,7 @@
 package election
 
 import (
+	"net/netip"
 	"testing"
 	"time"
 
@@ -60,6 +61,12 @@ func TestRing(t *testing.T) {
 	if got := m.leaseUntil(); got != m.now+m.t.Lease {
 		t.Errorf("lease until %v, want it from the packet before", got)
 	}
+	m.now++
+	m.sendTo(heartbeat.KindGrant, netip.AddrPort{}) // one peer got it, not everyone
+	if got := m.leaseUntil(); got != m.now-1+m.t.Lease {
+		t.Errorf("lease until %v, want it from the last heartbeat to everyone", got)
+	}
+	m.now--
 	for seq := range uint64(300) {
 		m.sendFailed(seq)
 	}

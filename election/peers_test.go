@@ -159,6 +159,11 @@ func TestSettingsDiffer(t *testing.T) {
 	n.want(listening, "", "peer.joined settings.differ", false)
 	// The longer lease decides how long a silent master is waited for.
 	f.reigns(3).say(heartbeat.KindHeartbeat)
+	w.run(8 * delay)
+	if n.m.View(w.now).Follow.Instance != f.id() {
+		t.Error("the master is given up before its own lease is over")
+	}
+	f.say(heartbeat.KindHeartbeat)
 	if took := n.until(claiming, 20*delay); took < 9*delay || took > 9*delay+delay/2 {
 		t.Errorf("claims after %v, want the master's own 9s", took)
 	}

@@ -333,6 +333,16 @@ var rows = map[string]func(*testing.T){
 		if p := n.last(heartbeat.KindHeartbeat); p.Master.Instance != m.id() || p.Master.Seq != m.p.Seq {
 			t.Errorf("the objection names %+v", p.Master)
 		}
+		c.serves().say(heartbeat.KindWithdraw)
+		// An overdue master is objected with, but may be dead.
+		w, n, _ = following(t)
+		w.run(down - delay/2)
+		n.clear()
+		w.fake(high + 1).claims(8).say(heartbeat.KindClaim)
+		n.last(heartbeat.KindHeartbeat)
+		if took := n.until(claiming, 2*down); took < 3*delay {
+			t.Errorf("claims after %v, want W+2D", took)
+		}
 	},
 	"T19": func(t *testing.T) {
 		w, n, _ := following(t)
@@ -344,6 +354,17 @@ var rows = map[string]func(*testing.T){
 		took := n.until(claiming, 2*down)
 		if backoff := 3 * delay; took < backoff || took > backoff+delay/2 {
 			t.Errorf("claims after %v, want W+2D = %v", took, backoff)
+		}
+		// A heartbeat may overtake the claim; giving up ends the back-off.
+		w, n, _ = following(t)
+		w.run(down)
+		c = w.fake(low).claims(8)
+		c.say(heartbeat.KindHeartbeat)
+		w.run(2 * delay)
+		n.is(slave)
+		c.serves().say(heartbeat.KindWithdraw)
+		if took := n.until(claiming, 2*down); took > delay/2 {
+			t.Errorf("claims %v after the other gave up, want its own turn", took)
 		}
 		// With a quorum nobody waits for a claimer that may not hear anybody.
 		w, n, _ = following(t, quorum(2))
