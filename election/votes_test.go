@@ -295,3 +295,36 @@ func TestOrdersOverrule(t *testing.T) {
 		t.Errorf("maintenance for %v", got)
 	}
 }
+
+func countKind(n *node, kind heartbeat.Kind) (count int) {
+	for _, p := range n.sent {
+		if p.Kind == kind {
+			count++
+		}
+	}
+	return count
+}
+
+// A master that handed over to one that then dies is the last to claim.
+func TestResignedWaitsLongest(t *testing.T) {
+	_, n, a, b := reigning(t)
+	b.p.Flags = 0 // is there, and may not reign
+	n.step(election.Handover{To: a.id()})
+	a.say(heartbeat.KindReady)
+	n.is(slave)
+	a.live = false
+	took := n.until(claiming, 4*down)
+	if least := 3*delay + down; took < least || took > least+delay/2 {
+		t.Errorf("claims after %v, want %v", took, least)
+	}
+}
+
+// Nobody brings a proved death back to life by what the dead said last.
+func TestDeadAreNotRelayed(t *testing.T) {
+	w, n, m := following(t)
+	n.step(election.Died{Obituary: m.obituary()})
+	w.fake(low).say(heartbeat.KindHeartbeat, sees(m, m.p.Seq+3))
+	if !n.m.View(w.now).Follow.Instance.IsZero() {
+		t.Error("follows the dead")
+	}
+}
