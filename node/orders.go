@@ -134,6 +134,10 @@ func findPeer(v election.View, name string) (election.PeerView, error) {
 			why = "it is drained"
 		case p.Flags.Has(heartbeat.FlagUnhealthy):
 			why = "its health check fails, or its command failed too often"
+		case p.Flags.Has(heartbeat.FlagStalled):
+			why = "its process was not run in time just now"
+		case p.Flags.Has(heartbeat.FlagIsolated):
+			why = "it hears no other instance"
 		case !p.Eligible:
 			why = "it is " + p.State.String()
 		case !p.Confirmed:
