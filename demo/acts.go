@@ -145,28 +145,36 @@ func (p *play) cut(ctx context.Context, s *scene) error {
 }
 
 func (p *play) handOver(ctx context.Context, s *scene) error {
-	m, k := p.master(s)
-	to := p.others(m.name)[0]
-	p.strike("the order")
-	p.change(func() { p.note(m.name, harm, "told to hand over to %s", to) })
-	got, err := m.client.Switchover(ctx, to, limit)
-	if err != nil {
-		return err
+	for try := 1; ; try++ {
+		m, k := p.master(s)
+		to := p.others(m.name)[0]
+		p.strike("the order")
+		p.change(func() { p.note(m.name, harm, "told to hand over to %s", to) })
+		got, err := m.client.Switchover(ctx, to, limit)
+		switch {
+		case err == nil && got != to:
+			return fmt.Errorf("%s was to reign, and %s does", to, got)
+		case err == nil:
+			if err := p.successor(ctx, s, k); err != nil {
+				return err
+			}
+			return p.becomesSlave(ctx, m)
+		case admin.KindOf(err) != admin.KindIneligible || try == tries:
+			return err
+		}
+		// A busy machine: nobody hands over to one that stood still just now.
+		p.change(func() { p.note(m.name, plain, "refuses: %v; it is asked again", err) })
+		if err := p.settle(ctx, s); err != nil {
+			return err
+		}
 	}
-	if got != to {
-		return fmt.Errorf("%s was to reign, and %s does", to, got)
-	}
-	if err := p.successor(ctx, s, k); err != nil {
-		return err
-	}
-	return p.becomesSlave(ctx, m)
 }
 
 // master is who reigns, with its order processor.
 func (p *play) master(s *scene) (*instance, *work) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	s.Before, s.EpochBefore = p.crown.name, p.crown.epoch
+	s.Before, s.EpochBefore, s.reigns = p.crown.name, p.crown.epoch, p.reigns
 	return p.cast[p.crown.name], p.world.current()
 }
 

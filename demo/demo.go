@@ -27,6 +27,7 @@ const (
 	pace    = 20 * time.Millisecond // between two messages of the source
 	calm    = 50                    // messages that must flow after each act
 	limit   = 10 * time.Second      // for anything to happen that should
+	tries   = 5                     // of a hand-over
 )
 
 var names = []string{"a", "b", "c"}
