@@ -92,16 +92,7 @@ func run(sc *Scenario, trace bool) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &sim{
-		sc: sc, net: sc.Net, codec: codec, trace: trace,
-		rng: rand.New(rand.NewPCG(sc.Seed, 0x696c6f636b)),
-		rep: &Report{Events: map[election.EventType]int{}},
-	}
-	for i, n := range sc.Nodes {
-		s.nodes = append(s.nodes, newNode(s, i, n))
-		s.cut = append(s.cut, make([]bool, len(sc.Nodes)))
-	}
-	s.chk.init(s)
+	s := newSim(sc, codec, trace)
 	for i := range sc.Actions {
 		s.push(item{at: sc.Actions[i].At, kind: itemAction, n: uint64(i)})
 	}
@@ -122,6 +113,20 @@ func run(sc *Scenario, trace bool) (*Report, error) {
 	s.rep.Virtual = s.now
 	s.rep.Hash = s.hash.h
 	return s.rep, nil
+}
+
+func newSim(sc *Scenario, codec *heartbeat.Codec, trace bool) *sim {
+	s := &sim{
+		sc: sc, net: sc.Net, codec: codec, trace: trace,
+		rng: rand.New(rand.NewPCG(sc.Seed, 0x696c6f636b)),
+		rep: &Report{Events: map[election.EventType]int{}},
+	}
+	for i, n := range sc.Nodes {
+		s.nodes = append(s.nodes, newNode(s, i, n))
+		s.cut = append(s.cut, make([]bool, len(sc.Nodes)))
+	}
+	s.chk.init(s)
+	return s
 }
 
 // push puts something into the future.
