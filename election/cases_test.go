@@ -392,3 +392,21 @@ func TestSlowBarrier(t *testing.T) {
 	n.step(election.BarrierDone{Epoch: 1})
 	n.is(slave)
 }
+
+// A new master's first heartbeats come quickly: a rival's claim may meet the loss of one.
+func TestFirstHeartbeats(t *testing.T) {
+	w := newWorld(t)
+	n := w.node(me)
+	n.until(master, 3*down)
+	n.clear()
+	w.run(delay)
+	if got := len(n.sent); got < 3 {
+		t.Errorf("%d heartbeats in the first window, want 3", got)
+	}
+	w.run(delay)
+	n.clear()
+	w.run(10 * delay)
+	if got := len(n.sent); got > 11 {
+		t.Errorf("%d heartbeats in ten delays, later", got)
+	}
+}
