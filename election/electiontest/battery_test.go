@@ -11,11 +11,11 @@ import (
 )
 
 var (
-	failovers  = flag.Int("failovers", 200, "failovers for each setting")
-	lossHours  = flag.Float64("losshours", 1, "virtual hours at each rate of loss")
+	failovers  = flag.Int("failovers", 100, "failovers for each setting")
+	lossHours  = flag.Float64("losshours", 0.5, "virtual hours at each rate of loss")
 	coldStarts = flag.Int("coldstarts", 100, "simultaneous cold starts")
-	handovers  = flag.Int("handovers", 200, "planned changes of master for each mode")
-	oddHours   = flag.Float64("oddhours", 1, "virtual hours of chaos for each odd cluster")
+	handovers  = flag.Int("handovers", 50, "planned changes of master for each mode")
+	oddHours   = flag.Float64("oddhours", 0.5, "virtual hours of chaos for each odd cluster")
 )
 
 // settings are the delays and retries of the first study, with what it found
@@ -192,7 +192,7 @@ func TestOdd(t *testing.T) {
 				hours *= c.f.Delay.Seconds() // as many faults, in less time
 			}
 			sum := chaos(t, c.mode, c.f, hours)
-			t.Log(sum)
+			t.Logf("%s: %v", c.name, sum)
 		})
 	}
 }

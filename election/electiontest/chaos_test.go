@@ -12,7 +12,7 @@ import (
 )
 
 var (
-	hours  = flag.Float64("hours", 4, "virtual hours of chaos for each mode")
+	hours  = flag.Float64("hours", 2, "virtual hours of chaos for each mode")
 	seed   = flag.Uint64("seed", 1, "first seed")
 	rounds = flag.Int("rounds", 10, "rounds of chaos and calm in one run")
 )

@@ -86,10 +86,9 @@ func (s *sim) expect(a Action) error {
 		return nil
 	case "epoch-of":
 		for _, n := range s.find(arg(0)) {
-			if !n.acts() {
-				return who(false, arg(0))
+			if !n.acts() || arg(1) != strconv.FormatUint(n.epoch, 10) {
+				s.violate("expect", "[%s] works, %s last under epoch %d, want epoch %s", got, n.spec.Name, n.epoch, arg(1))
 			}
-			return count(int(n.epoch), "is the epoch of "+arg(0), equal)
 		}
 		return nil
 	case "highest":
