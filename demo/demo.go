@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -217,7 +218,9 @@ func (p *play) finish(ctx context.Context) {
 	p.world.source.close()
 	made, _ := p.world.source.count()
 	// What is still missing then, the report counts as lost.
-	_ = p.board.await(ctx, limit, "the last message", func() bool { return p.world.sink.upTo() >= made || p.world.current() == nil && p.fatal != nil })
+	_ = p.board.await(ctx, limit, "the last message", func() bool {
+		return p.world.sink.upTo() >= made || !slices.ContainsFunc(names, func(name string) bool { return p.cast[name].up })
+	})
 	p.mu.Lock()
 	master := p.crown.name
 	p.mu.Unlock()
