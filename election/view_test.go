@@ -24,7 +24,7 @@ func TestViewOfMaster(t *testing.T) {
 		t.Fatalf("%d peers, want 2: who left is not one", len(v.Peers))
 	}
 	for _, p := range v.Peers {
-		if !p.Confirmed || p.Votes != 1 || p.Age != 0 || p.Addr != address(byte(p.ID[0])) {
+		if !p.Confirmed || p.Votes != 1 || p.Age != 0 || p.Addr != address(p.ID[0]) {
 			t.Errorf("peer %+v", p)
 		}
 		switch p.ID {
@@ -77,7 +77,7 @@ func TestViewOfSlave(t *testing.T) {
 }
 
 func TestCanHandOver(t *testing.T) {
-	var any heartbeat.InstanceID
+	var nobody heartbeat.InstanceID
 	w, n, a, b := reigning(t)
 	a.p.Flags |= heartbeat.FlagUnhealthy
 	a.say(heartbeat.KindHeartbeat)
@@ -89,7 +89,7 @@ func TestCanHandOver(t *testing.T) {
 		to   heartbeat.InstanceID
 		want error
 	}{
-		{"anyone", any, nil},
+		{"anyone", nobody, nil},
 		{"a peer", b.id(), nil},
 		{"one that may not", a.id(), election.ErrNotEligible},
 		{"one that hears nobody", stranger.id(), election.ErrNoPeer},
@@ -101,7 +101,7 @@ func TestCanHandOver(t *testing.T) {
 		}
 	}
 	n.step(election.Handover{To: b.id()})
-	if got := n.m.CanHandOver(w.now, any); got != election.ErrBusy {
+	if got := n.m.CanHandOver(w.now, nobody); got != election.ErrBusy {
 		t.Errorf("while one is under way: %v", got)
 	}
 	n.step(election.Handover{To: a.id()}) // the first goes on
@@ -109,7 +109,7 @@ func TestCanHandOver(t *testing.T) {
 		t.Errorf("events %q, want one hand-over", n.told())
 	}
 	_, o, _ := following(t)
-	if got := o.m.CanHandOver(o.w.now, any); got != election.ErrNotMaster {
+	if got := o.m.CanHandOver(o.w.now, nobody); got != election.ErrNotMaster {
 		t.Errorf("of a slave: %v", got)
 	}
 }

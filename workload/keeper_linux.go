@@ -2,6 +2,7 @@ package workload
 
 import (
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -72,7 +73,7 @@ type keeper struct {
 	cause  Cause           // why the end has come; 0 = it has not
 	errno  syscall.Errno   // of a start that failed
 
-	timer  int // timerfd on CLOCK_BOOTTIME
+	timer  int            // timerfd on CLOCK_BOOTTIME
 	poll   [3]unix.PollFd // frames, timer, COMMAND's own process
 	buf    [128 * frameSize]byte
 	filled int
@@ -260,7 +261,7 @@ func (k *keeper) start() {
 	}
 	pid, err := syscall.ForkExec(k.order.path, k.order.argv, attr)
 	if err != nil {
-		k.errno, _ = err.(syscall.Errno)
+		k.errno, _ = errors.AsType[syscall.Errno](err)
 		k.end(CauseNotStarted)
 		return
 	}
@@ -381,7 +382,7 @@ func (k *keeper) report(f frame) error {
 
 // insist writes a frame, waiting for room as long as the node lives.
 func (k *keeper) insist(f frame) {
-	for k.report(f) == unix.EAGAIN {
+	for errors.Is(k.report(f), unix.EAGAIN) {
 		room := [1]unix.PollFd{{Fd: fdReports, Events: unix.POLLOUT}}
 		_, _ = unix.Poll(room[:], 1000)
 	}
