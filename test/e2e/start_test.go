@@ -5,6 +5,7 @@ package e2e
 import (
 	"fmt"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -85,6 +86,32 @@ func TestSameName(t *testing.T) {
 	if s := strings.Join(names(c.Others(nil)), " "); s != "a" {
 		t.Errorf("alive: %s, want a", s)
 	}
+}
+
+// TestLockOutlivesItsHolder kills a node whose keeper cannot act yet: as long as
+// its command lives, the name is taken.
+func TestLockOutlivesItsHolder(t *testing.T) {
+	t.Parallel()
+	c := lab.New(t, lab.Fast...)
+	a := c.Start("a", c.Worker()...)
+	c.Settled(soon)
+	c.WaitSpans(1)
+	keeper := parent(t, c.Spans()[0].PID)
+	if err := syscall.Kill(keeper, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	a.KillHard()
+	early := c.Start("a", c.Worker()...)
+	if code := early.Exit(soon); code != 1 || early.Count("a already runs here") == 0 {
+		t.Errorf("exit %d, want 1 and a word about the one that runs", code)
+	}
+	if err := syscall.Kill(keeper, syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	again := c.Start("a", c.Worker()...)
+	c.Settled(soon, again)
+	c.WaitSpans(2)
+	c.NoOverlap()
 }
 
 // TestSurvivorOfSeveral kills all but one of three at one instant. The host
