@@ -26,6 +26,7 @@ import (
 //	expect handovers-within D   and each took no longer than that
 //	expect double-within D      two worked for no longer than that in all
 //	expect event NAME N         so many events of that name at least
+//	expect at-most NAME N       so many events of that name at most
 func (s *sim) expect(a Action) error {
 	verb, args := a.Args[0], a.Args[1:]
 	arg := func(i int) string {
@@ -114,14 +115,16 @@ func (s *sim) expect(a Action) error {
 		return within(s.rep.HandOvers...)
 	case "double-within":
 		return within(s.rep.Double)
-	case "event":
+	case "event", "at-most":
 		n := 0
 		for e, k := range s.rep.Events {
 			if e.String() == arg(0) {
 				n += k
 			}
 		}
-		return count(n, "events "+arg(0), func(got, want int) bool { return got >= want })
+		return count(n, "events "+arg(0), func(got, want int) bool {
+			return got == want || (got > want) == (verb == "event")
+		})
 	}
 	return fmt.Errorf("electiontest: cannot expect %q", verb)
 }
