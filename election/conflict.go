@@ -31,6 +31,10 @@ func (m *Machine) conflict(pe *peer) {
 	case m.deaf(pe) && m.on(RuleDeaf):
 		m.event(Event{Type: EventDeafPeer, Peer: pe.id})
 		pe.conflictAt = m.now
+	case !pe.ever && token{m.reign.epoch, m.cfg.Self}.outranks(token{pe.epoch, pe.id}):
+		// It never heard us and reigned before us: so sounds a recording.
+		m.event(Event{Type: EventDeafPeer, Peer: pe.id, Detail: "perhaps a recording of an earlier master"})
+		pe.conflictAt = m.now
 	case m.on(RuleMute):
 		m.event(Event{Type: EventMute, Peer: pe.id})
 		m.yield(pe, "the other master does not hear this one")

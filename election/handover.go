@@ -43,7 +43,9 @@ func (m *Machine) request(to heartbeat.InstanceID, forced bool) {
 
 func (m *Machine) beginHandover(to heartbeat.InstanceID, must bool, reason string) {
 	if m.hand.active {
-		m.hand.must = m.hand.must || must
+		if must {
+			m.hand.must, m.hand.to = true, heartbeat.InstanceID{} // anyone, rather than nobody
+		}
 		return
 	}
 	switch m.state {

@@ -27,7 +27,7 @@ type Machine struct {
 
 	state heartbeat.State
 	seq   uint64
-	sends [256]sent // ring by sequence number
+	sends [1024]sent // ring by sequence number
 	beat  struct {
 		next  time.Duration // when the next heartbeat is due
 		extra time.Duration // when the last one out of turn went

@@ -198,13 +198,15 @@ func (m *Machine) note(pe *peer, p *heartbeat.Packet, from netip.AddrPort) {
 	} else {
 		pe.ackSeq = 0
 	}
-	m.isolated = false
 	me := m.cfg.Self.Prefix()
 	for _, h := range p.Heard {
 		if h.Instance == me {
 			m.noteEcho(pe, h.Seq)
 			break
 		}
+	}
+	if m.confirmed(pe) {
+		m.isolated = false
 	}
 	if (first || back) && p.Kind != heartbeat.KindLeave {
 		m.event(Event{Type: EventPeerJoined, Peer: pe.id, Name: pe.name})

@@ -820,7 +820,7 @@ var rows = map[string]func(*testing.T){
 	"T44": func(t *testing.T) {
 		w, n, a, _ := reigning(t)
 		n.holdWork = true
-		x := w.fake(low - 1).reigns(1) // a lower token
+		x := w.fake(high + 1).reigns(9) // a greater token
 		x.live = true
 		w.cut = func(from, to netip.AddrPort) bool { return to == x.addr }
 		x.too = []heartbeat.Heard{{Instance: a.id().Prefix(), Seq: 1}} // but it hears another

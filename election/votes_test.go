@@ -1,6 +1,7 @@
 package election_test
 
 import (
+	"net/netip"
 	"testing"
 	"time"
 
@@ -234,7 +235,7 @@ func TestDeafOnlyIfHeard(t *testing.T) {
 	w, n, a, b := reigning(t)
 	a.deaf, b.deaf = true, true
 	w.run(2 * down)
-	x := w.slave(low - 1).reigns(1)
+	x := w.slave(high + 1).reigns(9)
 	x.deaf = true
 	w.run(4 * delay)
 	if n.state().Reigns() || countEvents(n, election.EventDeafPeer) > 0 {
@@ -326,5 +327,19 @@ func TestDeadAreNotRelayed(t *testing.T) {
 	w.fake(low).say(heartbeat.KindHeartbeat, sees(m, m.p.Seq+3))
 	if !n.m.View(w.now).Follow.Instance.IsZero() {
 		t.Error("follows the dead")
+	}
+}
+
+// A recording of an earlier master never names us: it does not depose a master.
+func TestRecordingDeposesNobody(t *testing.T) {
+	w, n, a, _ := reigning(t)
+	x := w.fake(low - 1).reigns(1) // before ours
+	x.live = true
+	w.cut = func(from, to netip.AddrPort) bool { return to == x.addr }
+	x.too = []heartbeat.Heard{{Instance: a.id().Prefix(), Seq: 1}}
+	w.run(4 * down)
+	n.is(master)
+	if countEvents(n, election.EventDeafPeer) == 0 {
+		t.Error("nobody is told")
 	}
 }
