@@ -41,7 +41,9 @@ func (m *Machine) barrierDone(epoch uint64) {
 		m.lose("the lease ran out while opening", heartbeat.InstanceID{})
 		return
 	}
-	if m.checkIsolation(); m.state != heartbeat.StateOpening {
+	m.checkIsolation()
+	m.checkFault()
+	if m.state != heartbeat.StateOpening {
 		return // no work begins that would have to end at once
 	}
 	m.setState(heartbeat.StateMaster, "open")
