@@ -17,6 +17,7 @@ type View struct {
 	FollowAge   time.Duration // since the followed master was last heard
 	Position    int           // place in the line of claims, from 1; 0 for a master or no candidate
 	Drained     bool
+	Unhealthy   bool // its check fails, or it pauses after a hand-over
 	Isolated    bool
 	Embargo     bool
 	Fault       string
@@ -46,7 +47,7 @@ type PeerView struct {
 func (m *Machine) View(now time.Duration) View {
 	m.now = max(now, m.now)
 	v := View{
-		State: m.state, Epoch: m.epoch(), Drained: m.disk.Drained, Isolated: m.isolated,
+		State: m.state, Epoch: m.epoch(), Drained: m.disk.Drained, Unhealthy: m.unhealthy || m.now < m.pauseUntil, Isolated: m.isolated,
 		Embargo: m.now < m.embargoUntil, Fault: m.fault,
 		Maintenance: max(0, m.maintenance.until-m.now),
 		GuardLeft:   max(0, m.guard().Until-m.now),

@@ -90,6 +90,11 @@ func (o *orders) Switchover(ctx context.Context, to string) (string, error) {
 	case peer == v.Follow.Instance:
 		return to, nil
 	default:
+		if isSelf {
+			if why := n.ineligible(v); why != "" {
+				return "", refuse(admin.KindIneligible, to+" may not become master: "+why, "")
+			}
+		}
 		st := n.Status()
 		if len(n.s.Keys) == 0 {
 			return "", refuse(admin.KindNotMaster, fmt.Sprintf("master is %s on %s: run it there", st.Master.Name, st.Master.Address),
@@ -117,6 +122,21 @@ func (o *orders) Switchover(ctx context.Context, to string) (string, error) {
 		return false, nil
 	})
 	return master, err
+}
+
+// ineligible says why this instance may not become master; "" if it may.
+func (n *Node) ineligible(v election.View) string {
+	switch {
+	case !n.s.Election.Candidate:
+		return "it is a witness"
+	case v.Drained:
+		return "it is drained"
+	case v.Unhealthy:
+		return "its health check fails, or its command failed too often"
+	case v.Fault != "":
+		return v.Fault
+	}
+	return ""
 }
 
 // findPeer finds a peer that may become master by its name.
@@ -194,9 +214,19 @@ func (o *orders) Drain(ctx context.Context, force bool) error {
 	if !isMaster(v.State) {
 		return nil
 	}
-	return await(ctx, events, "the end of the mastership", func(e election.Event) (bool, error) {
+	err = await(ctx, events, "the end of the mastership", func(e election.Event) (bool, error) {
 		return e.Type == election.EventState && e.State == heartbeat.StateSlave, nil
 	})
+	if err != nil || !others {
+		return err
+	}
+	// The order is carried out; a moment more, and its effect can be told.
+	soon, done := context.WithTimeout(ctx, n.s.Election.Delay)
+	defer done()
+	_ = await(soon, events, "the next master", func(e election.Event) (bool, error) {
+		return e.Type == election.EventMaster && !e.Peer.IsZero(), nil
+	})
+	return nil
 }
 
 // Resume takes part again.

@@ -43,6 +43,13 @@ type Config struct {
 	Log zerolog.Logger
 }
 
+// Check reports what can be known to be wrong before a start: no command, no
+// such program, a folder, not executable.
+func (c Config) Check() error {
+	_, err := c.resolve()
+	return err
+}
+
 // resolve checks the Config and returns the absolute path of the program.
 func (c Config) resolve() (string, error) {
 	if len(c.Command) == 0 || c.Command[0] == "" {
