@@ -172,7 +172,9 @@ func (m *Manager) step(in election.Input) {
 	}
 	var failed []uint64
 	for _, msg := range out.Send {
-		if !m.send(msg) {
+		// This process may have been frozen since the decision to send.
+		late := out.Guard.Until > 0 && m.now() >= out.Guard.Until
+		if late && msg.Packet.State.Reigns() || !m.send(msg) {
 			failed = append(failed, msg.Packet.Seq)
 		}
 	}
