@@ -8,7 +8,10 @@
 // such texts from a seed. The same scenario gives the same run to the last
 // bit ([Report.Hash]), so a failure is replayed by its text.
 //
-// Start with [Parse] and [Run].
+// Start with [Parse] and [Run]. testdata holds stories that once went wrong or
+// show what is promised; testdata/ablations one for each rule, which goes wrong
+// without it. A failed test prints its scenario; -run TestReplay -replay FILE
+// shows what happened in it.
 //
 // What it does not model: kernel buffers that overflow, disks that stall for
 // seconds, and the cache.
