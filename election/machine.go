@@ -45,6 +45,7 @@ type Machine struct {
 	peers    []*peer // sorted by instance
 	sighted  []heartbeat.Sighting
 	follow   following
+	heardAt  time.Duration // last packet of any peer
 	isolated bool
 	fault    string // why this instance may not vote or claim; "" = it may
 
@@ -184,7 +185,7 @@ func (m *Machine) noteStall() {
 		return
 	}
 	m.stalledUntil = m.now + m.t.Delay
-	m.event(Event{Type: EventStalled, Detail: "late by " + m.late.String()})
+	m.event(Event{Type: EventStalled, Detail: "late by " + m.late.Round(time.Millisecond).String()})
 	if !m.on(RuleStall) {
 		return
 	}
@@ -209,6 +210,9 @@ func (m *Machine) tick() {
 	m.tickMaintenance()
 	m.tickSlave()
 	m.tickClaim()
+	if m.state.Reigns() && m.now >= m.heardAt+m.t.Lease {
+		m.checkIsolation() // at once, not with the next heartbeat: the others wait no longer
+	}
 	m.tickReign()
 	m.tickHandover()
 	m.tickBeat()
@@ -253,6 +257,7 @@ func (m *Machine) nextWake() time.Duration {
 		sooner(m.claim.until)
 	case heartbeat.StateOpening, heartbeat.StateMaster, heartbeat.StateDraining:
 		sooner(m.leaseUntil())
+		sooner(m.heardAt + m.t.Lease)
 		sooner(m.hand.deadline)
 		sooner(m.hand.repeat)
 	}

@@ -189,7 +189,7 @@ func (m *Machine) note(pe *peer, p *heartbeat.Packet, from netip.AddrPort) {
 	pe.delay, pe.lease = p.Delay, p.Lease()
 	pe.votes, pe.quorum, pe.pos = p.Votes, p.Quorum, p.Position
 	pe.deaf = len(p.Heard) == 0
-	pe.heardAt = m.now
+	pe.heardAt, m.heardAt = m.now, m.now
 	pe.grown++
 	pe.silent, pe.refused = false, false
 	pe.left = pe.left && p.Kind == heartbeat.KindLeave
