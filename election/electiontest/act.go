@@ -64,6 +64,7 @@ func (s *sim) act(a Action) error {
 	case "stop":
 		return each(func(n *node) { n.run(func() { s.chk.stopping(n); n.step(election.Stop{}) }) })
 	case "pause", "freeze", "sleep":
+		s.chk.warps = s.chk.warps || a.Verb == "freeze"
 		return first(func(n *node) { n.pause(d, a.Verb) })
 	case "slowdisk":
 		return first(func(n *node) { n.diskSlow = d })

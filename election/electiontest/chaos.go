@@ -135,6 +135,7 @@ func Chaos(m Mode, seed uint64, rounds int, f Faults) *Scenario {
 		if !f.NoCalm {
 			at(calm, "calm")
 		}
+		at(calm+20*time.Millisecond, f.Restart, "all") // who was frozen while leaving has left by now
 	}
 	s.Length = scale(time.Duration(rounds) * (chaosTime + calmTime))
 	slices.SortStableFunc(s.Actions, func(a, b Action) int { return int(a.At - b.At) })

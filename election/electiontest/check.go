@@ -34,6 +34,7 @@ type checker struct {
 	epochs   map[uint64]heartbeat.InstanceID // who reigned under it
 	topEpoch uint64
 	lossy    bool // a node lost its memory: epochs may repeat
+	warps    bool // a clock stood still: two may reign, so epochs need not grow
 	tokens   map[heartbeat.InstanceID]uint64
 	proved   map[heartbeat.InstanceID]bool // whose death was proved
 	resigned heartbeat.Resignation

@@ -112,8 +112,8 @@ func (c *checker) newEpoch(n *node, epoch uint64) {
 		twice = twice && who != n.id
 		switch {
 		case !twice && epoch >= c.topEpoch:
-		case c.lossy:
-			s.rep.Repeats++
+		case c.lossy || c.warps:
+			s.rep.Repeats++ // two may have reigned at once
 		case twice:
 			s.violate("S2", "epoch %d reigns twice, the second time by %s", epoch, n.spec.Name)
 		default:
