@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -14,9 +15,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// lockDir locks the file name and writes our pid into it.
+// lockDir locks the file name and writes our pid into it. On a read-only file
+// system it locks the directory instead: nothing can be saved there, which is
+// for the election to judge, but a second start must still be refused.
 func lockDir(name string, wait time.Duration) (*os.File, error) {
 	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
+	readOnly := errors.Is(err, unix.EROFS)
+	if readOnly {
+		f, err = os.Open(filepath.Dir(name))
+	}
 	if err != nil {
 		return nil, fmt.Errorf("lock the state directory: %w", err)
 	}
@@ -39,14 +46,10 @@ func lockDir(name string, wait time.Duration) (*os.File, error) {
 		}
 		time.Sleep(10 * time.Millisecond) // flock has no way to wait with a limit
 	}
-	if err := errors.Join(f.Truncate(0), writeAt(f, strconv.Itoa(os.Getpid())+"\n")); err != nil {
-		_ = f.Close()
-		return nil, fmt.Errorf("lock the state directory: %w", err)
+	if !readOnly {
+		// The pid is for people; a full disk must not keep the instance down.
+		// The same length each time, so that it needs no new space.
+		_, _ = f.WriteAt(fmt.Appendf(nil, "%-10d\n", os.Getpid()), 0)
 	}
 	return f, nil
-}
-
-func writeAt(f *os.File, s string) error {
-	_, err := f.WriteAt([]byte(s), 0)
-	return err
 }
