@@ -198,12 +198,18 @@ func checkLabel(v string) *complaint {
 		return complain(instead, "%s has %d bytes", quote(v), len(v))
 	case v == "." || v == "..":
 		return complain(instead, "%s cannot be the name of a file", quote(v))
-	case !utf8.ValidString(v) || strings.ContainsFunc(v, unicode.IsControl):
-		return complain(instead, "%s has a control character or is not UTF-8", quote(v))
+	case !utf8.ValidString(v) || strings.ContainsFunc(v, forges):
+		return complain(instead, "%s has a control character, a line separator, a mark that turns the direction of writing, or is not UTF-8", quote(v))
 	case strings.Contains(v, "/"):
 		return complain(instead, "%s has a /", quote(v))
 	}
 	return nil
+}
+
+// forges reports what could forge a line of a log or a table. A packet with
+// such a name is refused, by the same set: see heartbeat's cleanName.
+func forges(r rune) bool {
+	return r == utf8.RuneError || unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp)
 }
 
 func labels(field func(*Settings) *[]string) kind {

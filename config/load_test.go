@@ -161,6 +161,7 @@ func TestDefaultsThatDepend(t *testing.T) {
 		{"no home", Source{Hostname: "h"}, "", "default: failover.state.dir: there is no home directory to keep it in; set HOME, or write failover.state.dir=FOLDER"},
 		{"no home, not needed", Source{Hostname: "h", Sets: []string{"failover.state.dir=/x"}}, "/x", ""},
 		{"no host name", Source{Root: true}, "", "default: failover.name: the host name cannot be the name: the name is empty; choose a name with --name or failover.name"},
+		{"host name that turns the writing", Source{Root: true, Hostname: "a\u202eb"}, "", "default: failover.name: the host name cannot be the name: \"a\\u202eb\" has a control character, a line separator, a mark that turns the direction of writing, or is not UTF-8; choose a name with --name or failover.name"},
 		{"no host name, not needed", Source{Root: true, Sets: []string{"failover.name=n"}}, "/var/lib/interlok-ha/default/n", ""},
 	} {
 		s, err := Load(tt.src)
