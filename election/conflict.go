@@ -149,7 +149,11 @@ func (m *Machine) tickMaintenance() {
 
 func (m *Machine) inMaintenance() bool { return m.now < m.maintenance.until }
 
+// maxMaintenance is what a packet can carry: 32 bits of milliseconds.
+const maxMaintenance = 49 * 24 * time.Hour
+
 func (m *Machine) setMaintenance(d time.Duration) {
+	d = min(d, maxMaintenance)
 	m.maintenance.version++
 	m.changeMaintenance(d)
 	m.sendEverywhere(heartbeat.KindHeartbeat)

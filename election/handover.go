@@ -283,6 +283,8 @@ func (m *Machine) drain() {
 		m.withdraw("drained")
 	case heartbeat.StateMaster, heartbeat.StateOpening:
 		m.beginHandover(heartbeat.InstanceID{}, true, "drained")
+	default:
+		m.sendEverywhere(heartbeat.KindHeartbeat) // before another one drains too
 	}
 }
 

@@ -167,6 +167,10 @@ func (m *Machine) tickResigned() {
 	if r.again == 0 || m.now < r.nextSend {
 		return
 	}
+	if m.now >= r.until { // frozen meanwhile: everybody knows by now
+		r.again, r.nextSend = 0, 0
+		return
+	}
 	r.again--
 	r.nextSend = m.now + m.t.Extra
 	if r.again == 0 {

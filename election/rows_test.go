@@ -972,6 +972,8 @@ var rows = map[string]func(*testing.T){
 		n.clear()
 		m.say(heartbeat.KindPrepare, func(p *heartbeat.Packet) { p.Resigned.Heir = id(low) })
 		n.step(election.Drain{})
+		n.want(slave, "heartbeat", "", false) // tells it at once
+		n.clear()
 		m.say(heartbeat.KindPrepare, prepare)
 		n.want(slave, "", "", false)
 	},

@@ -15,6 +15,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// noFollow: a link in the place of a slot is refused, and a pipe does not block.
+const noFollow = unix.O_NOFOLLOW | unix.O_NONBLOCK
+
 // lockDir locks the file name and writes our pid into it. On a read-only file
 // system it locks the directory instead: nothing can be saved there, which is
 // for the election to judge, but a second start must still be refused.

@@ -8,6 +8,8 @@ import (
 	"time"
 )
 
+const noFollow = 0
+
 // lockDir opens the file without sharing, which Windows lets one process do.
 func lockDir(name string, _ time.Duration) (*os.File, error) {
 	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)

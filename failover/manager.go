@@ -172,8 +172,10 @@ func (m *Manager) step(in election.Input) {
 	}
 	var failed []uint64
 	for _, msg := range out.Send {
-		// This process may have been frozen since the decision to send.
-		late := out.Guard.Until > 0 && m.now() >= out.Guard.Until
+		// This process may have been frozen since the decision to send: then
+		// what was published has run out, and this packet must not renew it.
+		now, published := m.now(), m.guard.Until()
+		late := out.Guard.Until > 0 && now >= out.Guard.Until || published > 0 && now >= published
 		if late && msg.Packet.State.Reigns() || !m.send(msg) {
 			failed = append(failed, msg.Packet.Seq)
 		}
@@ -195,6 +197,9 @@ func (m *Manager) send(msg election.Message) bool {
 	if msg.Everyone {
 		err := m.cfg.Sender.Send(msg.Packet)
 		ok = err == nil
+		if errors.Is(err, heartbeat.ErrField) { // no fault of the network's
+			m.cfg.Log.Error().Err(err).Msg("A heartbeat cannot be built")
+		}
 		if err == nil && !m.started && msg.Packet.State != heartbeat.StateListening {
 			m.started = true
 			m.cfg.Log.Info().Msg("Started broadcaster")

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"time"
 
 	"github.com/interlok-ha/interlok-ha/election"
@@ -67,7 +69,7 @@ func (s *Store) load() (election.State, error) {
 	var best election.State
 	found, good := false, false
 	for n := range uint64(2) {
-		b, err := os.ReadFile(s.slot(n))
+		b, err := readSlot(s.slot(n))
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
@@ -91,11 +93,14 @@ func (s *Store) Save(st election.State) error {
 	name := s.slot(s.counter + 1)
 	_, err := os.Lstat(name)
 	fresh := err != nil
-	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE, 0o600)
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|noFollow, 0o600)
 	if err != nil {
 		return fmt.Errorf("save state: %w", err)
 	}
 	_, err = f.WriteAt(encodeSlot(s.counter+1, st), 0)
+	if err == nil {
+		err = f.Truncate(slotSize) // it may have been longer
+	}
 	if err == nil {
 		err = f.Sync()
 	}
@@ -110,6 +115,25 @@ func (s *Store) Save(st election.State) error {
 	}
 	s.counter++
 	return nil
+}
+
+// readSlot reads a slot, or a little more if the file is too long to be one.
+func readSlot(name string) ([]byte, error) {
+	f, err := os.OpenFile(name, os.O_RDONLY|noFollow, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return nil, errors.Join(err, fmt.Errorf("%s is not a regular file", name))
+	}
+	return io.ReadAll(io.LimitReader(f, slotSize+1))
+}
+
+// Exposed reports whether others may change what is in the directory.
+func (s *Store) Exposed() bool {
+	info, err := os.Stat(s.dir)
+	return err == nil && info.Mode().Perm()&0o022 != 0 && runtime.GOOS != "windows"
 }
 
 func encodeSlot(counter uint64, st election.State) []byte {

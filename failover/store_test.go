@@ -106,3 +106,44 @@ func TestStoreSaysWhere(t *testing.T) {
 		t.Errorf("an error without the mend: %v", err)
 	}
 }
+
+// TestStoreLongSlot: a slot that is too long, as a later version may leave it,
+// is not read; it is whole again after the next saves.
+func TestStoreLongSlot(t *testing.T) {
+	dir := t.TempDir()
+	s, _ := open(t, dir)
+	for n := range uint64(2) {
+		if err := os.WriteFile(s.slot(n), make([]byte, slotSize+20), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range uint64(2) {
+		if err := s.Save(election.State{MaxEpoch: i + 5}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_ = s.Close()
+	if _, st := open(t, dir); st.MaxEpoch != 6 || st.Unsure {
+		t.Errorf("got %+v, want what was saved", st)
+	}
+}
+
+// TestStoreFollowsNoLink: whoever can make a link in the directory must not
+// have another file written.
+func TestStoreFollowsNoLink(t *testing.T) {
+	dir := t.TempDir()
+	victim := filepath.Join(t.TempDir(), "victim")
+	for n := range 2 {
+		if err := os.Symlink(victim, filepath.Join(dir, fmt.Sprintf("state.%d", n))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s, _, err := OpenStore(dir, 0)
+	if err == nil {
+		err = s.Save(election.State{MaxEpoch: 1})
+		_ = s.Close()
+	}
+	if _, stat := os.Lstat(victim); err == nil || stat == nil {
+		t.Errorf("a link was followed (%v)", err)
+	}
+}

@@ -52,6 +52,9 @@ type ExitError struct{ Code int }
 // Error is the code in words.
 func (e *ExitError) Error() string { return "the command ended with code " + strconv.Itoa(e.Code) }
 
+// exitWorkRemains is the code of a run that ends although its work would not.
+const exitWorkRemains = 70
+
 // ErrOutranked ends a run whose settings say failover.on.conflict=exit.
 var ErrOutranked = errors.New("another master outranks this one, and failover.on.conflict is exit")
 
@@ -106,6 +109,12 @@ func New(o Options) (n *Node, err error) {
 	if saved.Unsure {
 		o.Log.Warn().Str("dir", s.StateDir).Msg("The saved state cannot be read; going on without it")
 	}
+	if n.store.Exposed() {
+		o.Log.Warn().Str("dir", s.StateDir).Msg("Others may change the state directory: chmod 0700")
+	}
+	if pid, ok := answering(o.SocketPath); ok { // with another state directory
+		return nil, fmt.Errorf("%s %w (pid %d); choose another with --name", s.Name, failover.ErrRunning, pid)
+	}
 	if err := n.openNetwork(); err != nil {
 		return nil, err
 	}
@@ -126,6 +135,14 @@ func New(o Options) (n *Node, err error) {
 	}
 	n.admin, err = admin.New(admin.Config{Node: (*orders)(n), SocketPath: o.SocketPath, Log: o.Log})
 	return n, err
+}
+
+// answering asks whether an instance answers on the socket already.
+func answering(socket string) (pid int, ok bool) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	st, err := admin.NewClient(socket).Status(ctx)
+	return st.Instance.PID, err == nil
 }
 
 func (n *Node) openNetwork() (err error) {
@@ -226,7 +243,10 @@ func (n *Node) Run(ctx context.Context) error {
 	}
 
 	err := n.manager.Run(leave, n.o.Now)
-	n.work.Abandon() // nothing, unless the run was ended at once
+	if !n.work.Abandon() { // there is none left unless the run was ended at once
+		n.o.Log.Error().Msg("The command does not end; leaving it behind")
+		err = errors.Join(err, &ExitError{Code: exitWorkRemains})
+	}
 	stopServices()
 	wg.Wait()
 	select {

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -203,16 +204,17 @@ func (o *orders) Drain(ctx context.Context, force bool) error {
 	}
 	others := false
 	for _, p := range v.Peers {
-		others = others || p.Eligible && p.Confirmed
+		others = others || p.Eligible && p.Confirmed && v.Maintenance == 0
 	}
 	if !others && !force {
 		return refuse(admin.KindRefused, "no other instance may become master", "nobody would work: add --force if that is meant")
 	}
+	ordered := now()
 	if err := n.manager.Tell(election.Drain{}); err != nil {
 		return unavailable(err)
 	}
 	if !isMaster(v.State) {
-		return nil
+		return n.stillServed(ctx, ordered, force)
 	}
 	err = await(ctx, events, "the end of the mastership", func(e election.Event) (bool, error) {
 		return e.Type == election.EventState && e.State == heartbeat.StateSlave, nil
@@ -226,7 +228,47 @@ func (o *orders) Drain(ctx context.Context, force bool) error {
 	_ = await(soon, events, "the next master", func(e election.Event) (bool, error) {
 		return e.Type == election.EventMaster && !e.Peer.IsZero(), nil
 	})
-	return nil
+	return n.stillServed(ctx, ordered, force)
+}
+
+// stillServed looks, after a drain, for an instance that said since then that
+// it may become master. If all were drained at the same time, none is left:
+// then the one with the lowest id takes its drain back.
+func (n *Node) stillServed(ctx context.Context, ordered time.Duration, force bool) error {
+	if force {
+		return nil
+	}
+	look := time.NewTicker(n.s.Election.Delay / 4)
+	defer look.Stop()
+	for now() < ordered+2*n.s.Election.Delay {
+		v, err := n.manager.View()
+		if err != nil {
+			return unavailable(err)
+		}
+		for _, p := range v.Peers {
+			if p.Eligible && p.Age < now()-ordered {
+				return nil
+			}
+		}
+		select {
+		case <-look.C:
+		case <-ctx.Done():
+			return nil // the order itself was carried out
+		}
+	}
+	v, err := n.manager.View()
+	if err != nil {
+		return unavailable(err)
+	}
+	for _, p := range v.Peers {
+		if p.Flags.Has(heartbeat.FlagDrained|heartbeat.FlagCandidate) && bytes.Compare(p.ID[:], n.id[:]) < 0 {
+			return nil // that one takes it back
+		}
+	}
+	if err := n.manager.Tell(election.Resume{}); err != nil {
+		return unavailable(err)
+	}
+	return refuse(admin.KindRefused, "all were drained at the same time; this one is resumed", "add --force if nobody is to work")
 }
 
 // Resume takes part again.

@@ -19,14 +19,17 @@ import (
 type work interface {
 	failover.Work
 	Run(ctx context.Context) error
-	// Abandon ends the work at once and waits for that.
-	Abandon()
+	// Abandon ends the work at once and reports whether it did end.
+	Abandon() bool
 	// Status is nil for no work.
 	Status() *admin.Workload
 }
 
 // startPatience is how long a keeper may take to start COMMAND.
 const startPatience = 5 * time.Second
+
+// abandonPatience is how long the end of killed work is waited for.
+const abandonPatience = 5 * time.Second
 
 func newWork(n *Node) (work, error) {
 	if len(n.o.Command) == 0 {
@@ -56,7 +59,7 @@ func (*noWork) Guard(election.Guard)          {}
 func (*noWork) Epoch(uint64)                  {}
 func (w *noWork) Stop(bool)                   { w.n.manager.WorkStopped() }
 func (*noWork) Run(ctx context.Context) error { <-ctx.Done(); return nil }
-func (*noWork) Abandon()                      {}
+func (*noWork) Abandon() bool                 { return true }
 func (*noWork) Status() *admin.Workload       { return nil }
 
 // command runs the COMMAND. Its own goroutine, Run, owns the fields below the
@@ -188,9 +191,6 @@ func (w *command) Epoch(epoch uint64) {
 func (w *command) Stop(planned bool) {
 	w.post(func() {
 		w.wanted, w.replacing = false, false
-		if w.timer != nil {
-			w.timer.Stop()
-		}
 		p := w.proc.Load()
 		if p == nil {
 			w.set("stopped")
@@ -206,11 +206,19 @@ func (w *command) Stop(planned bool) {
 	})
 }
 
-// Abandon kills what runs and waits until it is dead.
-func (w *command) Abandon() {
-	if p := w.proc.Load(); p != nil {
-		p.Kill()
-		<-p.Done()
+// Abandon kills what runs and waits until it is dead, but not for ever: what
+// hangs in the kernel cannot be killed.
+func (w *command) Abandon() bool {
+	p := w.proc.Load()
+	if p == nil {
+		return true
+	}
+	p.Kill()
+	select {
+	case <-p.Done():
+		return true
+	case <-time.After(abandonPatience):
+		return false
 	}
 }
 
@@ -288,7 +296,14 @@ func (w *command) ended(r workload.Result) {
 	case workload.ActionGoodbye:
 		n.o.Log.Info().Stringer("result", r).Msg("The command has ended; leaving")
 		n.quit(&ExitError{Code: d.Code})
-	case workload.ActionNone: // ended by us; the guard tells what follows
+	case workload.ActionNone:
+		// Ended by us; the guard tells what follows. But if this process stood
+		// still until just before the end, the keeper may have acted and the
+		// guard have been renewed all the same.
+		if g := w.guard.Load(); r.Cause == workload.CauseExpired && g.Open(now()) {
+			n.o.Log.Warn().Msg("The keeper ended the command while mastership was renewed; starting it again")
+			w.start()
+		}
 	}
 }
 

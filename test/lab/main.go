@@ -5,9 +5,11 @@ package lab
 import (
 	"flag"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -46,11 +48,41 @@ func Main(m *testing.M, around ...func()) int {
 		fmt.Fprintf(os.Stderr, "lab: build the program: %v\n%s", err, out)
 		return 1
 	}
+	if err := readSources(); err != nil {
+		fmt.Fprintf(os.Stderr, "lab: %v\n", err)
+		return 1
+	}
 	for _, f := range around {
 		f()
 		defer f()
 	}
 	return m.Run()
+}
+
+// readSources opens every source file of the module: so `go test` knows that
+// what the program is built from is an input of these tests too, and does not
+// show an old result after a change.
+func readSources() error {
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		return err
+	}
+	return filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && strings.HasPrefix(d.Name(), ".") {
+			return filepath.SkipDir
+		}
+		if !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return nil
+		}
+		f, err := os.Open(path)
+		if err != nil {
+			return err
+		}
+		return f.Close()
+	})
 }
 
 // parallel lets more tests run at once than there are cores, unless -parallel

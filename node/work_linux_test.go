@@ -1,0 +1,100 @@
+package node
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"testing"
+	"time"
+
+	"github.com/interlok-ha/interlok-ha/admin"
+	"github.com/interlok-ha/interlok-ha/config"
+	"github.com/interlok-ha/interlok-ha/election"
+	"github.com/interlok-ha/interlok-ha/failover"
+	"github.com/interlok-ha/interlok-ha/heartbeat"
+	"github.com/interlok-ha/interlok-ha/workload"
+)
+
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == "keeper" { // a keeper is this binary
+		os.Exit(workload.KeeperMain(os.Args[2:], os.Environ()))
+	}
+	signal.Reset()
+	os.Exit(m.Run())
+}
+
+// testCommand is a command of a node that has nothing else.
+func testCommand(t *testing.T, argv ...string) *command {
+	t.Helper()
+	s, err := config.Load(config.Source{Hostname: "test", Environ: []string{"HOME=" + t.TempDir()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.StateDir = t.TempDir()
+	store, _, err := failover.OpenStore(s.StateDir, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = store.Close() })
+	n := &Node{s: s, store: store, o: Options{Settings: s, Command: argv}, id: heartbeat.InstanceID{1}}
+	n.feed = newFeed("test", time.Now())
+	w, err := newWork(n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w.(*command)
+}
+
+// The keeper ended the command, but mastership was renewed all the same: the
+// command must run, or this would be a master that does nothing.
+func TestExpiredAndRenewed(t *testing.T) {
+	w := testCommand(t, "sleep", "60")
+	w.wanted, w.epoch = true, 1
+	g := election.Guard{Until: now() + time.Minute, Epoch: 1}
+	w.guard.Store(&g)
+	w.ended(workload.Result{Cause: workload.CauseExpired})
+	p := w.proc.Load()
+	if p == nil {
+		t.Fatal("a master with an open guard runs no command")
+	}
+	if !w.Abandon() {
+		t.Error("the command does not end")
+	}
+	if st := w.Status(); st.State != "running" && st.PID == 0 {
+		t.Errorf("status %+v", st)
+	}
+
+	w = testCommand(t, "sleep", "60")
+	w.wanted = true
+	closed := election.Guard{}
+	w.guard.Store(&closed)
+	w.ended(workload.Result{Cause: workload.CauseExpired})
+	if w.proc.Load() != nil {
+		t.Error("the command is started with a closed guard")
+	}
+}
+
+// failover.on.conflict=exit ends the run when another master outranks this
+// one, and for no other reason.
+func TestOnConflictExit(t *testing.T) {
+	for _, tt := range []struct {
+		set  config.OnConflict
+		e    election.Event
+		want bool
+	}{
+		{config.ConflictExit, election.Event{Type: election.EventLost, Peer: heartbeat.InstanceID{2}}, true},
+		{config.ConflictExit, election.Event{Type: election.EventLost}, false},
+		{config.ConflictDemote, election.Event{Type: election.EventLost, Peer: heartbeat.InstanceID{2}}, false},
+	} {
+		ctx, quit := context.WithCancelCause(t.Context())
+		n := &Node{s: &config.Settings{Name: "a", Election: config.Election{OnConflict: tt.set}}, quit: quit}
+		n.feed = newFeed("a", time.Now())
+		n.observe(tt.e)
+		if got := context.Cause(ctx) == ErrOutranked; got != tt.want {
+			t.Errorf("%s, %+v: ends the run: %v, want %v", tt.set, tt.e, got, tt.want)
+		}
+		quit(nil)
+	}
+}
+
+var _ admin.Node = (*orders)(nil)
