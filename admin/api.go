@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"slices"
 	"strings"
@@ -174,13 +175,41 @@ func (a *api) maintenance(w http.ResponseWriter, r *http.Request) error {
 	switch {
 	case body.On:
 		var err error
-		if d, err = time.ParseDuration(body.For); err != nil || d <= 0 {
-			return usage(fmt.Sprintf("for: %q is no time above zero", body.For), "write for example 30m or 2h")
+		if d, err = ParseMaintenance(body.For); err != nil {
+			return err
 		}
 	case body.For != "":
 		return usage("for is given and on is false", `leave for out, or write "on":true`)
 	}
 	return a.ordered(w, r, a.node.Maintenance(r.Context(), d))
+}
+
+// maxMaintenance is in whole days what a packet can carry: milliseconds in 32 bits.
+const maxMaintenance = 49 * 24 * time.Hour
+
+// ParseMaintenance reads how long maintenance lasts, such as 30m: above zero,
+// 49 days at most. Its error is an [Error] of [KindUsage].
+func ParseMaintenance(text string) (time.Duration, error) {
+	d, err := time.ParseDuration(text)
+	if err != nil && !strings.HasPrefix(text, "-") {
+		// Does it have the form, and is only more than a Duration holds?
+		zeros := strings.Map(func(r rune) rune {
+			if r >= '0' && r <= '9' {
+				return '0'
+			}
+			return r
+		}, text)
+		if _, formErr := time.ParseDuration(zeros); formErr == nil {
+			d, err = math.MaxInt64, nil
+		}
+	}
+	switch {
+	case err != nil || d <= 0:
+		return 0, usage(fmt.Sprintf("%q is no time above zero", text), "write for example 30m or 2h")
+	case d > maxMaintenance:
+		return 0, usage(fmt.Sprintf("%q is too long; maintenance lasts 49 days, %.0fh, at most", text, maxMaintenance.Hours()), "write for example 30m or 2h, and give it again before it ends")
+	}
+	return d, nil
 }
 
 // ordered answers an order with the state after it.

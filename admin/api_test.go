@@ -66,6 +66,9 @@ func TestRoutes(t *testing.T) {
 		{"POST", "/v1/maintenance", `{"on":true}`, 400, ""},
 		{"POST", "/v1/maintenance", `{"on":true,"for":"-1s"}`, 400, ""},
 		{"POST", "/v1/maintenance", `{"on":false,"for":"1s"}`, 400, ""},
+		{"POST", "/v1/maintenance", `{"on":true,"for":"1176h"}`, 200, "maintenance 1176h0m0s"},
+		{"POST", "/v1/maintenance", `{"on":true,"for":"1176h0m0.001s"}`, 400, ""},
+		{"POST", "/v1/maintenance", `{"on":true,"for":"9999999h"}`, 400, ""},
 	} {
 		node := newFakeNode()
 		w := ask(node, tt.method, tt.path, tt.body)
@@ -90,6 +93,31 @@ func TestRoutes(t *testing.T) {
 		if got := w.Header().Get("Content-Type"); got != kind {
 			t.Errorf("%s: content type %q, want %q", name, got, kind)
 		}
+	}
+}
+
+// What is wrong with a time is said, not only that it is wrong.
+func TestParseMaintenance(t *testing.T) {
+	const long, none = "is too long", "is no time above zero"
+	for _, tt := range []struct{ text, want string }{
+		{"1ns", ""}, {"30m", ""}, {"1176h", ""}, {"+1.5h", ""},
+		{"1176h0m0.001s", long}, {"1200h", long}, {"2562047h48m", long}, {"9999999h", long}, {"99999999999999999999.9h", long}, {"+9999999h", long},
+		{"", none}, {"0", none}, {"0s", none}, {"-1s", none}, {"-9999999h", none}, {"soon", none}, {"9999999", none}, {"99999999999999999999x", none},
+	} {
+		d, err := ParseMaintenance(tt.text)
+		if tt.want == "" {
+			if err != nil || d <= 0 {
+				t.Errorf("%q: got %v, %v", tt.text, d, err)
+			}
+			continue
+		}
+		if e, ok := errors.AsType[*Error](err); !ok || e.Kind != KindUsage || !strings.Contains(e.Detail, tt.want) || e.Mend == "" || d != 0 {
+			t.Errorf("%q: got %v, %v, want %q", tt.text, d, err, tt.want)
+		}
+	}
+	w := ask(newFakeNode(), http.MethodPost, "/v1/maintenance", `{"on":true,"for":"9999999h"}`)
+	if !strings.Contains(w.Body.String(), "too long") {
+		t.Errorf("got %s", w.Body)
 	}
 }
 

@@ -12,19 +12,20 @@ func (a *app) maintenanceVerb() *cobra.Command {
 		Use:   "maintenance on|off",
 		Short: "Forbid claims for a while: nobody takes over, the master stays",
 	})
-	var length time.Duration
+	var length string
 	on := &cobra.Command{
 		Use:   "on [--for TIME]",
 		Short: "Forbid claims in the whole cluster, for a time",
 		Args:  noArgs,
 	}
 	onTarget := a.targetFlags(on)
-	on.Flags().DurationVar(&length, "for", 30*time.Minute, "for this `TIME`, like 30m or 2h; then it ends by itself")
+	on.Flags().StringVar(&length, "for", "30m", "for this `TIME`, like 30m or 2h; then it ends by itself")
 	on.RunE = func(cmd *cobra.Command, _ []string) error {
-		if length <= 0 {
-			return usageError("--for must be above zero", "write for example 30m, or `interlok-ha maintenance off`")
+		d, err := admin.ParseMaintenance(length)
+		if err != nil {
+			return err
 		}
-		return a.maintain(cmd, onTarget, length)
+		return a.maintain(cmd, onTarget, d)
 	}
 	off := &cobra.Command{
 		Use:   "off",
