@@ -93,6 +93,9 @@ func (m *Machine) tickClaim() {
 	c := &m.claim
 	if m.now >= c.until {
 		m.failed++
+		if m.needsVotes() {
+			m.event(Event{Type: EventNoMajority, Detail: m.votesHeard()})
+		}
 		m.withdraw("nobody confirmed the claim")
 		m.backoffUntil = m.now + m.t.Backoff + m.rng.upTo(min(m.t.Down, m.t.Delay<<min(m.failed, 10)))
 		return

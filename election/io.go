@@ -179,6 +179,7 @@ const (
 	EventHandover      // a hand-over began
 	EventHandoverFails // and ended without a successor; still master
 	EventNoCandidate   // nobody may become master
+	EventNoMajority    // a claim did not get the votes it needs
 	EventSaveFailed    // state could not be stored
 	EventMaintenance   // maintenance began, changed or ended
 	eventEnd
@@ -188,7 +189,7 @@ var eventNames = [...]string{
 	"", "barrier", "promoted", "stop-work", "demoted", "stopped",
 	"state", "master", "epoch", "peer.joined", "peer.left", "peer.silent", "conflict",
 	"peer.deaf", "mute", "isolated", "clone", "fault", "settings.differ", "epoch.jump",
-	"stalled", "handover", "handover.failed", "no-candidate", "save.failed", "maintenance",
+	"stalled", "handover", "handover.failed", "no-candidate", "no-majority", "save.failed", "maintenance",
 }
 
 // String is the event's word in logs and in the API.

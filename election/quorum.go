@@ -130,6 +130,21 @@ func (m *Machine) votesUntil(firstSeq, epoch uint64) time.Duration {
 	return 0
 }
 
+// votesHeard says how many votes are within hearing, for people.
+func (m *Machine) votesHeard() string {
+	votes := 0
+	if m.votes() {
+		votes = int(m.cfg.Votes)
+	}
+	for _, p := range m.peers {
+		if m.confirmed(p) && m.isVoter(p.node) && p.node != m.cfg.Node {
+			votes += int(p.votes)
+		}
+	}
+	return strconv.Itoa(votes) + " votes are heard, " + strconv.Itoa(int(m.cfg.Quorum)) +
+		" are needed; if the others are gone for good: promote --force"
+}
+
 // clonedNode reports whether two live instances claim to be this node.
 func (m *Machine) clonedNode(id heartbeat.NodeID) bool {
 	if !m.on(RuleClone) {

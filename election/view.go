@@ -21,6 +21,7 @@ type View struct {
 	Isolated    bool
 	Embargo     bool
 	Fault       string
+	NoMajority  string // with a quorum: how many votes are heard, if too few; else ""
 	Maintenance time.Duration // how long it lasts yet
 	GuardLeft   time.Duration
 	Peers       []PeerView
@@ -51,6 +52,9 @@ func (m *Machine) View(now time.Duration) View {
 		Embargo: m.now < m.embargoUntil, Fault: m.fault,
 		Maintenance: max(0, m.maintenance.until-m.now),
 		GuardLeft:   max(0, m.guard().Until-m.now),
+	}
+	if m.needsVotes() && !m.masterLive() && !m.state.Reigns() && m.now >= m.listenUntil {
+		v.NoMajority = m.votesHeard()
 	}
 	if m.masterLive() {
 		v.Follow, v.FollowAge = m.follow.Sighting, m.now-m.follow.at

@@ -24,6 +24,7 @@ import (
 	"github.com/interlok-ha/interlok-ha/internal/boottime"
 	"github.com/interlok-ha/interlok-ha/internal/mcast"
 	"github.com/interlok-ha/interlok-ha/listen"
+	"github.com/interlok-ha/interlok-ha/workload"
 )
 
 // Options are what an instance is made of.
@@ -85,6 +86,11 @@ func New(o Options) (n *Node, err error) {
 	s := o.Settings
 	if s.Design != config.Design306 {
 		return nil, errors.New("the 3.3 design is not part of this version: leave failover.multicast.*, failover.socket.mode and failover.tcp.* out")
+	}
+	if len(o.Command) > 0 { // better told now than at the first promotion
+		if err := (workload.Config{Command: o.Command}).Check(); err != nil {
+			return nil, err
+		}
 	}
 	made := &Node{o: o, s: s, started: time.Now()}
 	n = made

@@ -142,8 +142,17 @@ func (n *Node) ineligible(v election.View) string {
 
 // findPeer finds a peer that may become master by its name.
 func findPeer(v election.View, name string) (election.PeerView, error) {
+	named := 0
 	for _, p := range v.Peers {
-		if p.Name != name {
+		if p.Name == name && p.Confirmed {
+			named++
+		}
+	}
+	if named > 1 {
+		return election.PeerView{}, refuse(admin.KindRefused, "two instances have the name "+name, "give one of them another: --name")
+	}
+	for _, p := range v.Peers {
+		if p.Name != name || named > 0 && !p.Confirmed { // one that is gone may have had the name before
 			continue
 		}
 		why := ""

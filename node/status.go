@@ -70,10 +70,14 @@ func (n *Node) Status() admin.Status {
 			st.Master.Name, st.Master.Address = p.Name, p.Addr.String()
 		}
 		candidate := p.Flags.Has(heartbeat.FlagCandidate)
+		said, word := p.State, stateWord(p.State, p.Flags.Has(heartbeat.FlagDrained), v.Maintenance > 0)
+		if p.Age > n.s.Lease() { // nobody knows what it is by now
+			said, word = heartbeat.StateSlave, "silent"
+		}
 		st.Peers = append(st.Peers, admin.Peer{
-			Name: p.Name, ID: p.ID.String(), Role: role(p.State), Position: p.Position, Epoch: p.Epoch,
+			Name: p.Name, ID: p.ID.String(), Role: role(said), Position: p.Position, Epoch: p.Epoch,
 			LastContactMs: p.Age.Milliseconds(), Address: p.Addr.String(), CacheSeq: p.Log.N,
-			State:     stateWord(p.State, p.Flags.Has(heartbeat.FlagDrained), v.Maintenance > 0),
+			State:     word,
 			Candidate: &candidate,
 		})
 		if p.Epoch == 0 && st.Master != nil {
@@ -91,13 +95,18 @@ func (n *Node) alarms(v election.View) (list []string) {
 	if v.Fault != "" {
 		list = append(list, v.Fault)
 	}
+	if v.NoMajority != "" {
+		list = append(list, v.NoMajority)
+	}
 	if v.Isolated {
 		list = append(list, "no peer is heard any more; if they are really gone: promote --force")
 	}
+	names := map[string]bool{n.s.Name: true}
 	for _, p := range v.Peers {
-		if p.Name == n.s.Name {
-			list = append(list, "another live instance at "+p.Addr.String()+" has this name")
+		if names[p.Name] && p.Age < n.s.Lease() {
+			list = append(list, "two live instances have the name "+p.Name+", one of them at "+p.Addr.String())
 		}
+		names[p.Name] = true
 	}
 	return list
 }

@@ -42,9 +42,6 @@ func newWork(n *Node) (work, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := (workload.Config{Command: n.o.Command}).Check(); err != nil {
-		return nil, err // better now than at the first promotion
-	}
 	if err := workload.BecomeSubreaper(); err != nil {
 		return nil, err
 	}

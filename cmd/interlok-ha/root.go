@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"io"
+	"runtime/debug"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -55,6 +56,7 @@ is needed. The instances find each other by multicast.
   interlok-ha run -- ./my-service     on each machine: take part
   interlok-ha status                  who is master, who waits
   interlok-ha switchover              hand over on purpose`,
+		Version:           readBuild(debug.ReadBuildInfo()).Version,
 		SilenceErrors:     true,
 		SilenceUsage:      true,
 		DisableAutoGenTag: true,

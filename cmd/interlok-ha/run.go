@@ -31,6 +31,9 @@ at once.`,
 	s := settingsFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		file, command := splitArgs(cmd, args)
+		if isProgram(file) {
+			return usageError(quoted(file)+" is a program, not a file of settings", "a COMMAND stands behind two dashes: interlok-ha run -- "+file)
+		}
 		if len(command) > 0 && runtime.GOOS != "linux" {
 			return usageError("running a COMMAND needs Linux; "+runtime.GOOS+" has no way to end it surely when the instance dies", "")
 		}
@@ -112,6 +115,23 @@ func untilSignalled(parent context.Context, log zerolog.Logger) (ctx context.Con
 		<-ended
 		cancel()
 	}
+}
+
+// isProgram reports whether somebody forgot the dashes: the file begins as a
+// script or a program does.
+func isProgram(file string) bool {
+	info, err := os.Stat(file)
+	if err != nil || !info.Mode().IsRegular() {
+		return false
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = f.Close() }()
+	var head [4]byte
+	n, _ := f.Read(head[:])
+	return string(head[:min(n, 2)]) == "#!" || string(head[:n]) == "\x7fELF"
 }
 
 // runArgs allows one word before the dashes.

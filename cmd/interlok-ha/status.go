@@ -168,6 +168,9 @@ func plainRole(p admin.Peer) string {
 	if p.State != "" && p.State != p.Role {
 		text += " (" + p.State + ")"
 	}
+	if p.State == "silent" {
+		text = "silent"
+	}
 	if p.Candidate != nil && !*p.Candidate {
 		text += " (witness)"
 	}

@@ -14,7 +14,8 @@ func (a *app) switchoverVerb() *cobra.Command {
 		Use:   "switchover [--to NAME] [--timeout TIME]",
 		Short: "Hand mastership over, and wait until the new master is heard",
 		Long: `Hand mastership over: the master stops its work first, then the other starts.
-It can be asked of any instance. The old master becomes a slave.`,
+The old master becomes a slave. With failover.key any instance can be asked,
+without one only the master.`,
 		Args: noArgs,
 	}
 	t := a.targetFlags(cmd)
