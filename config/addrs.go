@@ -8,13 +8,23 @@ import (
 
 func host(field func(*Settings) *string) kind {
 	return kind{name: "host", set: func(s *Settings, v string) *complaint {
-		h := strings.TrimSuffix(strings.TrimPrefix(v, "["), "]")
+		h := unbracket(v)
 		if !isHost(h) {
 			return complain("write a host name or an IP address, without a port", "%s is not a host", quote(v))
 		}
 		*field(s) = h
 		return nil
 	}}
+}
+
+// unbracket takes a pair of brackets off; one alone stays, and is a fault.
+func unbracket(v string) string {
+	if inner, ok := strings.CutPrefix(v, "["); ok {
+		if inner, ok = strings.CutSuffix(inner, "]"); ok {
+			return inner
+		}
+	}
+	return v
 }
 
 // isHost takes IP addresses, and names as any resolver might know them.
@@ -52,7 +62,7 @@ func peers(needPort bool, field func(*Settings) *[]Peer) kind {
 }
 
 func parsePeer(item, instead string) (Peer, *complaint) {
-	if a, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(item, "["), "]")); err == nil {
+	if a, err := netip.ParseAddr(unbracket(item)); err == nil {
 		return Peer{Host: a.String()}, nil // IPv6 without a port, in brackets or not
 	}
 	if !strings.Contains(item, ":") {
@@ -103,7 +113,7 @@ func bind(field func(*Settings) *netip.AddrPort) kind {
 	return kind{name: "address, IP[:PORT]", set: func(s *Settings, v string) *complaint {
 		const instead = "write an IP address with or without a port, such as 10.0.0.1:7946"
 		var b netip.AddrPort
-		if a, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(v, "["), "]")); err == nil {
+		if a, err := netip.ParseAddr(unbracket(v)); err == nil {
 			b = netip.AddrPortFrom(a.Unmap(), 0)
 		} else {
 			h, p, err := net.SplitHostPort(v)

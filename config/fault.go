@@ -2,13 +2,16 @@ package config
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // Fault is one thing that is wrong with the input.
 type Fault struct {
 	Place   string // "FILE:LINE", "environment", "--set" or "default"
-	Key     string // as it was written there; a variable's name in the environment
+	Key     string // as it was written there, quoted and cut if it is odd or long; a variable's name in the environment
 	Wrong   string // what is wrong
 	Instead string // what to write instead
 }
@@ -47,7 +50,30 @@ func (fs Faults) Unwrap() []error {
 type complaint struct{ wrong, instead string }
 
 func complain(instead, wrong string, args ...any) *complaint {
-	return &complaint{wrong: fmt.Sprintf(wrong, args...), instead: instead}
+	return &complaint{wrong: tame(fmt.Sprintf(wrong, args...)), instead: tame(instead)}
+}
+
+// tame escapes what could move the cursor of a terminal or begin another line.
+func tame(text string) string {
+	var b strings.Builder
+	for rest := text; rest != ""; {
+		r, n := utf8.DecodeRuneInString(rest)
+		if r == utf8.RuneError && n == 1 || !unicode.IsPrint(r) {
+			b.WriteString(strings.Trim(strconv.Quote(rest[:n]), `"`))
+		} else {
+			b.WriteString(rest[:n])
+		}
+		rest = rest[n:]
+	}
+	return b.String()
+}
+
+// quoteKey shows a key in a fault: as it is, unless it is odd or long.
+func quoteKey(k string) string {
+	if len(k) <= maxGuessed && tame(k) == k {
+		return k
+	}
+	return quote(k)
 }
 
 // quote shows a value in a fault; long ones are cut.

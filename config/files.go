@@ -86,6 +86,12 @@ func tokenFile(field func(*Settings) *string) kind {
 
 // readFile reads a regular file of bounded size, and tells its mode.
 func readFile(name string) ([]byte, fs.FileMode, error) {
+	// Looked at before it is opened too: to open a pipe is to wait for its writer.
+	if info, err := os.Stat(name); err == nil {
+		if err := regular(name, info); err != nil {
+			return nil, 0, err
+		}
+	}
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, 0, err // says what was tried on which file
@@ -95,8 +101,8 @@ func readFile(name string) ([]byte, fs.FileMode, error) {
 	if err != nil {
 		return nil, 0, err
 	}
-	if info.IsDir() {
-		return nil, 0, fmt.Errorf("read %s: %w", name, errIsDir)
+	if err := regular(name, info); err != nil {
+		return nil, 0, err
 	}
 	b, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	if err != nil {
@@ -108,7 +114,20 @@ func readFile(name string) ([]byte, fs.FileMode, error) {
 	return b, info.Mode(), nil
 }
 
-var errIsDir = errors.New("is a directory")
+func regular(name string, info fs.FileInfo) error {
+	switch {
+	case info.IsDir():
+		return fmt.Errorf("read %s: %w", name, errIsDir)
+	case !info.Mode().IsRegular():
+		return fmt.Errorf("read %s: %w", name, errNotRegular)
+	}
+	return nil
+}
+
+var (
+	errIsDir      = errors.New("is a directory")
+	errNotRegular = errors.New("not a regular file")
+)
 
 // forOthers reports whether the group or others have any right to a file of this
 // mode. Windows keeps such rights elsewhere.

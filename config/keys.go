@@ -128,7 +128,7 @@ var keys = []Key{
 		kind: path(func(s *Settings) *string { return &s.StateDir })},
 	{Name: "failover.cluster.generation", Default: "0", Design: Design306,
 		Help: "raised by hand, alike everywhere, to leave a poisoned epoch behind",
-		kind: counter(func(s *Settings) *uint64 { return &s.Generation })},
+		kind: generation(func(s *Settings) *uint64 { return &s.Generation })},
 	{Name: "failover.on.conflict", Default: "demote", Design: Design306,
 		Help: "what a master does that meets one which outranks it",
 		kind: enum(func(s *Settings) *OnConflict { return &s.Election.OnConflict }, ConflictDemote, ConflictExit)},

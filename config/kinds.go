@@ -2,6 +2,7 @@ package config
 
 import (
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"math"
 	"net/netip"
@@ -118,11 +119,16 @@ func integer[T int | int64](least, most T, field func(*Settings) *T) kind {
 	}}
 }
 
-func counter(field func(*Settings) *uint64) kind {
+// generation is bounded because a token writes it with 19 digits before others.
+func generation(field func(*Settings) *uint64) kind {
 	return kind{name: "number", set: func(s *Settings, v string) *complaint {
+		const most, instead = 1e18 - 1, "write a whole number from 0 to 999999999999999999, such as 1"
 		n, err := strconv.ParseUint(v, 10, 64)
-		if err != nil {
-			return complain("write a whole number, 0 or more, such as 1", "%s is not a count", quote(v))
+		switch {
+		case errors.Is(err, strconv.ErrRange) || err == nil && n > most:
+			return complain(instead, "%s is too large for the token", quote(v))
+		case err != nil:
+			return complain(instead, "%s is not a count", quote(v))
 		}
 		*field(s) = n
 		return nil

@@ -29,15 +29,17 @@ type Source struct {
 // The error is [Faults] if the input is at fault; then every fault is in it. If
 // the bootstrap file cannot be read it wraps the error of the file system.
 func Load(src Source) (*Settings, error) {
-	l := &loader{src: src, given: make(map[string]given), bad: make(map[string]bool), computed: make(map[string]string)}
+	l := newLoader(src)
 	if err := l.readFiles(); err != nil {
 		return nil, err
 	}
 	l.readEnviron()
 	l.readSets()
-	l.apply()
-	l.fillIn()
-	l.relate()
+	if !l.noText {
+		l.apply()
+		l.fillIn()
+		l.relate()
+	}
 	if len(l.faults) > 0 {
 		return nil, l.faults
 	}
@@ -48,13 +50,19 @@ func Load(src Source) (*Settings, error) {
 
 // loader is one run of Load.
 type loader struct {
-	src    Source
-	s      Settings
-	given  map[string]given // by Key.Name: the value that counts
-	bad    map[string]bool  // by Key.Name: that value is at fault
-	faults Faults
+	src     Source
+	s       Settings
+	given   map[string]given // by Key.Name: the value that counts
+	bad     map[string]bool  // by Key.Name: that value is at fault
+	faults  Faults
+	noText  bool // a file was no text: who knows what the keys hold together
+	guesses int  // how many unknown keys got a suggestion
 
 	computed map[string]string // by Key.Name: defaults that depend on something
+}
+
+func newLoader(src Source) *loader {
+	return &loader{src: src, given: make(map[string]given), bad: make(map[string]bool), computed: make(map[string]string)}
 }
 
 // given is a value with where it stands.
@@ -67,13 +75,13 @@ type given struct {
 }
 
 func (l *loader) fault(place, key string, c *complaint) {
-	l.faults = append(l.faults, Fault{Place: place, Key: key, Wrong: c.wrong, Instead: c.instead})
+	l.faults = append(l.faults, Fault{Place: tame(place), Key: quoteKey(key), Wrong: c.wrong, Instead: c.instead})
 }
 
 // warn says something about a key where it stands.
 func (l *loader) warn(key, format string, args ...any) {
 	place, written := l.where(key)
-	l.s.Warnings = append(l.s.Warnings, place+": "+written+": "+fmt.Sprintf(format, args...))
+	l.s.Warnings = append(l.s.Warnings, tame(place+": "+written+": "+fmt.Sprintf(format, args...)))
 }
 
 func (l *loader) where(key string) (place, written string) {
@@ -100,12 +108,19 @@ func (l *loader) readFiles() error {
 // readProperties takes the keys of one file that mine accepts.
 func (l *loader) readProperties(name string, mine func(key string) bool) error {
 	b, _, err := readFile(name)
-	if err != nil {
-		return fmt.Errorf("read settings: %w", err)
+	var props []property
+	if err == nil {
+		props, err = parseProperties(b)
 	}
-	props, err := parseProperties(b)
-	if err != nil {
-		return fmt.Errorf("read settings from %s: %w", name, err)
+	switch {
+	case errors.Is(err, errNotText):
+		l.noText = true
+		l.fault(name, "", complain("save it as text in UTF-8", "%v", errNotText))
+	case errors.Is(err, errTooLong):
+		l.noText = true
+		l.fault(name, "", complain("name a properties text", "%v", errTooLong))
+	case err != nil:
+		return fmt.Errorf("read settings: %w", err)
 	}
 	last := make(map[string]int) // by Key.Name: index of the line that counts
 	for i, p := range props {
@@ -115,6 +130,7 @@ func (l *loader) readProperties(name string, mine func(key string) bool) error {
 	}
 	for i, p := range props {
 		place := name + ":" + strconv.Itoa(p.line)
+		g := given{place: place, written: p.key, origin: place, value: p.value, inFile: true}
 		switch k := keyOf(p.key); {
 		case p.bad != nil:
 			l.fault(place, "", p.bad)
@@ -122,9 +138,10 @@ func (l *loader) readProperties(name string, mine func(key string) bool) error {
 		case k == nil:
 			l.unknown(place, p.key)
 		case last[k.Name] != i:
+			l.judge(k, &g)
 			l.s.Warnings = append(l.s.Warnings, fmt.Sprintf("%s: %s: line %d gives it again, and counts", place, p.key, props[last[k.Name]].line))
 		default:
-			l.take(k, given{place: place, written: p.key, origin: place, value: p.value, inFile: true})
+			l.take(k, g)
 		}
 	}
 	return nil
@@ -137,8 +154,23 @@ func (l *loader) unknown(place, key string) {
 	case strings.HasPrefix(key, "failover.jgroups."):
 		l.fault(place, key, complain("write failover.socket.mode=multicast or tcp", "jgroups is not supported"))
 	case strings.HasPrefix(key, "failover."):
-		l.fault(place, key, complain("write "+nearest(key)+" if that is what you mean", "no such key"))
+		l.fault(place, key, l.noSuchKey(key, func(known string) string { return known }))
 	}
+}
+
+// Guesses cost time and are read by people: bounds of their number and of the
+// length of the keys they are made for.
+const maxGuesses, maxGuessed = 100, 100
+
+// noSuchKey suggests the key that is most like an unknown one, as written turns
+// it into what to write.
+func (l *loader) noSuchKey(key string, written func(known string) string) *complaint {
+	const wrong = "no such key"
+	if l.guesses == maxGuesses || len(key) > maxGuessed {
+		return complain("remove it, or choose one that `interlok-ha config show` lists", wrong)
+	}
+	l.guesses++
+	return complain("write "+written(nearest(key))+" if that is what you mean", wrong)
 }
 
 func (l *loader) readEnviron() {
@@ -169,7 +201,7 @@ func (l *loader) readEnviron() {
 	for _, name := range order {
 		if strings.HasPrefix(name, envPrefix+"FAILOVER_") && !known[name] {
 			key := strings.ToLower(strings.ReplaceAll(strings.TrimPrefix(name, envPrefix), "_", "."))
-			l.fault("environment", name, complain("write "+envName(nearest(key))+" if that is what you mean", "no such key"))
+			l.fault("environment", name, l.noSuchKey(key, envName))
 		}
 	}
 }
@@ -182,6 +214,8 @@ func (l *loader) readSets() {
 		name = strings.TrimSpace(name)
 		k := keyOf(name)
 		switch {
+		case ok && name == "":
+			l.fault(setPlace, "", complain("write --set KEY=VALUE", "there is no key before the ="))
 		case !ok:
 			l.fault(setPlace, name, complain("write --set KEY=VALUE", "there is no ="))
 		case k != nil:
@@ -196,19 +230,24 @@ func (l *loader) readSets() {
 
 // take checks a value and lets it count instead of an earlier one.
 func (l *loader) take(k *Key, g given) {
+	l.bad[k.Name] = !l.judge(k, &g)
+	l.given[k.Name] = g
+}
+
+// judge trims a value, makes a relative path whole, and tells its fault.
+func (l *loader) judge(k *Key, g *given) (sound bool) {
 	g.value = strings.TrimSpace(g.value)
 	if k.kind.paths && g.inFile && g.value != "" && !filepath.IsAbs(g.value) {
 		g.value = filepath.Join(filepath.Dir(l.src.File), g.value)
 	}
-	l.given[k.Name] = g
-	l.bad[k.Name] = false
 	if g.value == "" && k.Default == "" && !k.full || k.kind.reads {
-		return // takes an earlier value back; or is tried in apply
+		return true // takes an earlier value back; or is tried in apply
 	}
 	if c := k.kind.set(new(Settings), g.value); c != nil {
-		l.bad[k.Name] = true
 		l.fault(g.place, g.written, c)
+		return false
 	}
+	return true
 }
 
 // apply puts defaults and values into the settings.

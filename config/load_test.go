@@ -2,11 +2,14 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"unicode"
+	"unicode/utf8"
 )
 
 // in writes files into a folder and moves there, so that places read as users
@@ -138,12 +141,140 @@ func TestFileNotReadable(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	src.File = "utf16.properties"
-	if _, err := Load(src); !errors.Is(err, errNotText) || !strings.Contains(err.Error(), "utf16.properties") {
+	if _, err := Load(src); err == nil || err.Error() != "utf16.properties: not a properties text (it has NUL bytes or is UTF-16); save it as text in UTF-8" {
 		t.Errorf("got %v", err)
 	}
 	src.File = "dir/b.properties"
 	if _, err := Load(src); !errors.Is(err, errIsDir) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// Nothing is told of what keys of a file hold together that could not be read.
+func TestFileIsNoText(t *testing.T) {
+	in(t, map[string]string{
+		"nul.properties":              "failover.multicast.group=230.0.0.9\nx=\x00\xff\n",
+		"long.properties":             strings.Repeat("#", maxFile+1),
+		"most.properties":             strings.Repeat("#", maxFile),
+		"sub/b.properties":            "failover.multicast.group=230.0.0.9\n",
+		"sub/adp-profiler.properties": "\xfe\xff\x00a",
+	})
+	for file, want := range map[string]string{
+		"nul.properties":  "nul.properties: not a properties text (it has NUL bytes or is UTF-16); save it as text in UTF-8",
+		"long.properties": "long.properties: longer than 1 MiB; name a properties text",
+	} {
+		src := source("failover.multicast.port=1")
+		src.File = file
+		_, err := Load(src)
+		faults, ok := errors.AsType[Faults](err)
+		if !ok || len(faults) != 1 || err.Error() != want {
+			t.Errorf("%s: got %v, want %s", file, err, want)
+		}
+	}
+	src := source()
+	src.File = "most.properties"
+	if _, err := Load(src); err != nil {
+		t.Errorf("1 MiB: %v", err)
+	}
+	src = source("failover.delay=x")
+	src.File = "sub/b.properties"
+	_, err := Load(src)
+	if faults, ok := errors.AsType[Faults](err); !ok || len(faults) != 2 || faults[0].Place != filepath.Join("sub", profilerFile) || faults[1].Key != "failover.delay" {
+		t.Errorf("got %v", err)
+	}
+}
+
+// A value that a later line of the file overrides must be sound too.
+func TestOverriddenInOneFile(t *testing.T) {
+	in(t, map[string]string{"b.properties": "failover.delay=bad\nfailover.delay=250\nfailover.secondary.position=z\nfailover.slave.position=2\nfailover.key.file=/not/here\nfailover.key.file=\n"})
+	src := source()
+	src.File = "b.properties"
+	_, err := Load(src)
+	if err == nil || !match(strings.Split(err.Error(), "\n"), `b.properties:1: failover.delay: "bad" is not a duration|b.properties:3: failover.secondary.position: "z" is not`) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// Guesses cost time: a file of nonsense is still checked at once.
+func TestGuessesAreBounded(t *testing.T) {
+	var text strings.Builder
+	for i := range 50_000 {
+		fmt.Fprintf(&text, "failover.x%d=\n", i)
+	}
+	in(t, map[string]string{"b.properties": text.String()})
+	src := source()
+	src.File = "b.properties"
+	_, err := Load(src)
+	faults, _ := errors.AsType[Faults](err)
+	if len(faults) != 50_000 {
+		t.Fatalf("%d faults, want one for each line", len(faults))
+	}
+	for i, f := range faults {
+		if got := strings.Contains(f.Instead, "if that is what you mean"); got != (i < 100) || f.Instead == "" {
+			t.Fatalf("fault %d says %q", i, f.Instead)
+		}
+	}
+	src = source("failover."+strings.Repeat("x", 91)+"=", "failover."+strings.Repeat("x", 92)+"=")
+	src.Environ = append(src.Environ, "INTERLOK_HA_FAILOVER_"+strings.Repeat("X", 92)+"=", "INTERLOK_HA_FAILOVER_DEALY=")
+	_, err = Load(src)
+	faults, _ = errors.AsType[Faults](err)
+	var guessed []bool
+	for _, f := range faults {
+		guessed = append(guessed, strings.Contains(f.Instead, "if that is what you mean"))
+	}
+	if fmt.Sprint(guessed) != "[false true true false]" {
+		t.Errorf("guesses of %v: %v", err, guessed)
+	}
+}
+
+// What stands in a file cannot move the cursor of whoever reads the faults.
+func TestFaultsAreTame(t *testing.T) {
+	in(t, map[string]string{"b.properties": "failover.a\\u001b[31m\\u202e=1\nfailover.b\\nc=1\nfailover.ä=1\nfailover." + strings.Repeat("x", 1000) + "=1\n" +
+		"failover.cache.config=\\u001b[2Jno\nfailover.token=1\nfailover.admin.token.file=x\\ny\nfailover.jgroups.\\u001b=1\n"})
+	src := source("\x1b[31m", "failover.\x1b=1", "failover.delay\x00", "failover.key=\x1b")
+	src.File = "b.properties"
+	src.Environ = append(src.Environ, "INTERLOK_HA_FAILOVER_\x1b]0;x\a=1")
+	_, err := Load(src)
+	faults, _ := errors.AsType[Faults](err)
+	if len(faults) != 13 {
+		t.Errorf("%d faults: %v", len(faults), err)
+	}
+	for _, f := range faults {
+		for _, text := range []string{f.Error(), f.Key, f.Wrong, f.Instead} {
+			if len(text) > 400 || !utf8.ValidString(text) || strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) {
+				t.Errorf("the fault says %q", text)
+			}
+		}
+	}
+	for i, want := range []string{`"failover.a\x1b[31m\u202e"`, `"failover.b\nc"`, "failover.ä", `"failover.xxx`} {
+		if !strings.HasPrefix(faults[i].Key, want) {
+			t.Errorf("key %d is %s, want %s", i, faults[i].Key, want)
+		}
+	}
+	in(t, map[string]string{"x\x1by/key": testKey})
+	if err := os.Chmod("x\x1by/key", 0o644); err != nil {
+		t.Fatal(err)
+	}
+	write(t, "x\x1by/b.properties", "", 0o600)
+	s, err := Load(source("failover.admin.listen=127.0.0.1:0", "failover.admin.token.file=x\x1by/key"))
+	if err == nil {
+		_, err = Load(source("failover.key.file=x\x1by/key"))
+	}
+	if err == nil || strings.Contains(err.Error(), "\x1b") || !strings.Contains(err.Error(), `x\x1by/key`) {
+		t.Errorf("got %v", err)
+	}
+	if s == nil || strings.Contains(strings.Join(s.Warnings, ""), "\x1b") {
+		t.Errorf("warnings of %+v", s)
+	}
+}
+
+// What looks like a setting and has no key is a fault.
+func TestSetWithoutKey(t *testing.T) {
+	for _, set := range []string{"=x", "=", " =x"} {
+		_, err := Load(source(set))
+		if err == nil || err.Error() != "--set: there is no key before the =; write --set KEY=VALUE" {
+			t.Errorf("--set %q: got %v", set, err)
+		}
 	}
 }
 

@@ -17,7 +17,7 @@ const maxFile = 1 << 20
 
 var (
 	errTooLong = errors.New("longer than 1 MiB")
-	errNotText = errors.New("not text in UTF-8 or ISO-8859-1; save it as UTF-8")
+	errNotText = errors.New("not a properties text (it has NUL bytes or is UTF-16)")
 )
 
 // property is one key with its value and the line its key stands on, or a line

@@ -161,6 +161,21 @@ func TestKeyInOpenFile(t *testing.T) {
 	}
 }
 
+// A relation is judged only if its values are sound: a value at fault has left
+// its default behind, of which nothing must be said.
+func TestRelationOfFaultyFenceTimeout(t *testing.T) {
+	for value, want := range map[string]int{"500": 1, "100": 0, "soon": 0} {
+		l := newLoader(source("failover.delay=100", "failover.workload.fence.timeout="+value))
+		l.readSets()
+		l.apply()
+		l.fillIn()
+		l.relate()
+		if got := len(l.s.Warnings); got != want {
+			t.Errorf("fence timeout %s: warnings %q, want %d", value, l.s.Warnings, want)
+		}
+	}
+}
+
 func TestStopBudget(t *testing.T) {
 	s := &Settings{Design: Design306, Election: Election{Delay: time.Second, Retries: 5}, Workload: Workload{FenceTimeout: 500 * time.Millisecond}}
 	if got := s.StopBudget(); got != 500*time.Millisecond {

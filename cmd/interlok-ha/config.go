@@ -161,7 +161,7 @@ func showTable(w io.Writer, st style, all []shown) {
 		if s.Origin != "default" {
 			origin, paint = s.Origin, st.bold
 		}
-		fmt.Fprintf(w, "%s  %-*s  %s\n", paint(fmt.Sprintf("%-*s", key, s.Key)), value, orDash(s.Value), origin)
+		printLine(w, fmt.Sprintf("%s  %-*s  %s", paint(fmt.Sprintf("%-*s", key, s.Key)), value, orDash(s.Value), origin))
 	}
 }
 
