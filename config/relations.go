@@ -17,6 +17,7 @@ func (l *loader) relate() {
 	}
 	l.relateSecrets()
 	l.relateHealth()
+	l.relateUnbuilt()
 	l.relateAdmin()
 	l.relateCache()
 }
@@ -169,6 +170,29 @@ func (l *loader) relateHealth() {
 	}
 }
 
+// relateUnbuilt warns once for each family of keys that are checked and that
+// nothing reads yet. Defaults are nobody's wish.
+func (l *loader) relateUnbuilt() {
+	for _, family := range []string{"failover.admin.", "failover.cache.", "failover.profiler."} {
+		var given []string
+		for _, k := range keys {
+			// Each instance opens the port of the cache already, as a sign of life.
+			if strings.HasPrefix(k.Name, family) && k.Name != "failover.cache.bind" && l.has(k.Name) {
+				given = append(given, k.Name)
+			}
+		}
+		switch {
+		case len(given) == 0:
+		case family == "failover.admin.":
+			l.warn(given[0], "the HTTP API over TCP is not part of this version; only the Unix socket answers")
+		case len(given) == 1:
+			l.warn(given[0], "not part of this version: has no effect yet")
+		default:
+			l.warn(given[0], "not part of this version: has no effect yet; nor have %s", strings.Join(given[1:], ", "))
+		}
+	}
+}
+
 func (l *loader) relateAdmin() {
 	const listen, token, cert, key, insecure = "failover.admin.listen", "failover.admin.token.file", "failover.admin.tls.cert", "failover.admin.tls.key", "failover.admin.insecure"
 	a := &l.s.Admin
@@ -199,7 +223,7 @@ func (l *loader) relateAdmin() {
 		l.clash(token, "write "+cert+" and "+key+", listen on 127.0.0.1, or write "+insecure+"=true",
 			"without TLS the token would travel in clear text to %s", a.Listen)
 	case !l.has(token):
-		l.warn(listen, "anyone who reaches %s can read the state; without %s nobody can change it there", a.Listen, token)
+		l.warn(listen, "anyone who reaches %s could read the state; without %s nobody could change it there", a.Listen, token)
 	}
 	if l.has(token) {
 		if mode, ok := openToOthers(l.given[token].value); ok {
