@@ -21,7 +21,7 @@ type View struct {
 	Isolated    bool
 	Embargo     bool
 	Fault       string
-	NoMajority  string // with a quorum: how many votes are heard, if too few; else ""
+	NoMajority  string        // with a quorum: how many votes are heard, if too few; else ""
 	Maintenance time.Duration // how long it lasts yet
 	GuardLeft   time.Duration
 	Peers       []PeerView
