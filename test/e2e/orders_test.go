@@ -9,6 +9,8 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -255,4 +257,35 @@ func TestEvents(t *testing.T) {
 	if n := len(slices.DeleteFunc(slices.Clone(seen), func(s string) bool { return s != admin.EventPromoted })); n != 2 {
 		t.Errorf("%d promotions in the stream, want 2: %s", n, strings.Join(seen, " "))
 	}
+}
+
+// All drained in one moment: each looks at the others before they have told
+// it. One takes its drain back, so somebody works in the end.
+func TestDrainAllAtOnce(t *testing.T) {
+	t.Parallel()
+	c := lab.New(t, lab.Fast...)
+	names := []string{"a", "b", "c"}
+	for _, name := range names {
+		c.Start(name, c.Worker()...)
+	}
+	m := c.Settled(soon)
+	for _, o := range c.Others(m) {
+		c.Hears(m, o)
+		c.Hears(o, m)
+	}
+	var wg sync.WaitGroup
+	var done atomic.Int32
+	for _, name := range names {
+		wg.Go(func() {
+			if c.CLI("drain", "--instance", name).Code == 0 {
+				done.Add(1)
+			}
+		})
+	}
+	wg.Wait()
+	if done.Load() == int32(len(names)) {
+		t.Errorf("all %d drains were carried out without --force", len(names))
+	}
+	c.Settled(soon)
+	c.NoOverlap()
 }
