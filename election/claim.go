@@ -195,8 +195,8 @@ func (m *Machine) promote(force bool) {
 		return
 	}
 	if m.masterLive() {
-		if pe := m.peer(m.follow.Instance); pe != nil && force {
-			m.askToHandOver(pe)
+		if force {
+			m.request(m.cfg.Self, true)
 		}
 		return
 	}
@@ -211,12 +211,4 @@ func (m *Machine) promote(force bool) {
 	m.isolated = false
 	m.fault = ""
 	m.startClaim(claimForced)
-}
-
-// askToHandOver asks a master for its role, on an operator's order.
-func (m *Machine) askToHandOver(pe *peer) {
-	m.sendTo(heartbeat.KindRequest, pe.addr)
-	p := m.out.Send[len(m.out.Send)-1].Packet
-	p.Resigned = heartbeat.Resignation{Heir: m.cfg.Self}
-	p.Flags |= heartbeat.FlagForced
 }

@@ -41,7 +41,7 @@ func (m *Machine) hearMaster(pe *peer, p *heartbeat.Packet) {
 		m.withdraw("the master lives")
 		m.followMaster(pe, p)
 		if m.claim.kind == claimForced {
-			m.askToHandOver(pe)
+			m.request(m.cfg.Self, true)
 		}
 	case heartbeat.StateOpening, heartbeat.StateMaster, heartbeat.StateDraining:
 		m.conflict(pe)

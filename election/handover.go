@@ -29,15 +29,47 @@ func (m *Machine) orderHandover(in Handover) {
 	m.beginHandover(in.To, in.NoClaimFor > 0, in.Reason)
 }
 
-// request passes an operator's wish for a hand-over to the master.
+// wish is an operator's order that only the master can carry out. The packet
+// that asks it may be lost, so it is repeated for a while.
+type wish struct {
+	master heartbeat.InstanceID // who is asked; zero = nobody
+	to     heartbeat.InstanceID // who is to take over; zero = the best
+	forced bool
+	next   time.Duration
+	until  time.Duration
+}
+
+// request hands over if this is the master, else asks the one that is.
 func (m *Machine) request(to heartbeat.InstanceID, forced bool) {
 	if m.state == heartbeat.StateMaster {
 		m.beginHandover(to, false, "asked by an operator")
 		return
 	}
-	if pe := m.peer(m.follow.Instance); pe != nil && m.masterLive() && !forced && m.cfg.Signed && !m.state.Reigns() {
-		m.sendTo(heartbeat.KindRequest, pe.addr)
-		m.out.Send[len(m.out.Send)-1].Packet.Resigned = heartbeat.Resignation{Heir: to}
+	if m.masterLive() && !m.state.Reigns() && (m.cfg.Signed || forced) {
+		m.wish = wish{master: m.follow.Instance, to: to, forced: forced, next: m.now, until: m.now + 5*m.t.Prepared}
+	}
+}
+
+// tickWish asks, and again, until another master is followed.
+func (m *Machine) tickWish() {
+	w := &m.wish
+	if w.master.IsZero() {
+		return
+	}
+	pe := m.peer(w.master)
+	if m.now >= w.until || m.follow.Instance != w.master || !m.masterLive() || pe == nil {
+		*w = wish{}
+		return
+	}
+	if m.now < w.next {
+		return
+	}
+	w.next = m.now + m.t.Prepared/4
+	m.sendTo(heartbeat.KindRequest, pe.addr)
+	p := m.out.Send[len(m.out.Send)-1].Packet
+	p.Resigned = heartbeat.Resignation{Heir: w.to}
+	if w.forced {
+		p.Flags |= heartbeat.FlagForced
 	}
 }
 

@@ -57,6 +57,7 @@ type Machine struct {
 	failed       int // own claims that failed since a master was followed
 	reign        reign
 	hand         handover
+	wish         wish
 	resigned     resignation
 	promise      promise
 	embargoUntil time.Duration
@@ -215,6 +216,7 @@ func (m *Machine) tick() {
 	}
 	m.tickReign()
 	m.tickHandover()
+	m.tickWish()
 	m.tickBeat()
 }
 
@@ -262,6 +264,7 @@ func (m *Machine) nextWake() time.Duration {
 		sooner(m.hand.repeat)
 	}
 	sooner(m.resigned.nextSend)
+	sooner(m.wish.next)
 	if m.maintenance.until > 0 {
 		sooner(m.maintenance.until)
 	}

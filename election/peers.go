@@ -159,8 +159,8 @@ func (m *Machine) receive(p *heartbeat.Packet, from netip.AddrPort) {
 	case heartbeat.KindReady:
 		m.hearReady(pe)
 	case heartbeat.KindRequest:
-		if m.cfg.Signed || p.Flags.Has(heartbeat.FlagForced) {
-			m.request(p.Resigned.Heir, p.Flags.Has(heartbeat.FlagForced))
+		if m.state == heartbeat.StateMaster && (m.cfg.Signed || p.Flags.Has(heartbeat.FlagForced)) {
+			m.beginHandover(p.Resigned.Heir, false, "asked by an operator")
 		}
 	case heartbeat.KindLeave:
 		m.hearLeave(pe)
