@@ -11,11 +11,13 @@ type claimSeen struct {
 	at     time.Duration // its first packet
 	active bool
 	heir   bool
-	dead   bool
-	forced bool
-	epoch  uint64
-	deadID heartbeat.InstanceID
-	master heartbeat.Sighting // whom it followed before
+	// what makes it one
+	resigned heartbeat.Resignation
+	dead     bool
+	forced   bool
+	epoch    uint64
+	deadID   heartbeat.InstanceID
+	master   heartbeat.Sighting // whom it followed before
 }
 
 // checker holds the run against the invariants of PROTOCOL.md §7. It looks at
@@ -36,8 +38,8 @@ type checker struct {
 	lossy    bool // a node lost its memory: epochs may repeat
 	warps    bool // a clock stood still: two may reign, so epochs need not grow
 	tokens   map[heartbeat.InstanceID]uint64
-	proved   map[heartbeat.InstanceID]bool // whose death was proved
-	resigned heartbeat.Resignation
+	proved   map[heartbeat.InstanceID]bool  // whose death was proved
+	resigned map[heartbeat.Resignation]bool // each that was told by the one who resigned
 	stopAt   map[int]time.Duration
 
 	crash   time.Duration // when the master died, if nothing else was wrong
@@ -52,7 +54,7 @@ func (c *checker) init(s *sim) {
 	n := len(s.nodes)
 	*c = checker{s: s, pair: make([]time.Duration, n*n), whole: make([]time.Duration, n*n), moved: -time.Hour,
 		epochs: map[uint64]heartbeat.InstanceID{}, tokens: map[heartbeat.InstanceID]uint64{},
-		asked: -time.Hour, proved: map[heartbeat.InstanceID]bool{}, stopAt: map[int]time.Duration{}}
+		asked: -time.Hour, resigned: map[heartbeat.Resignation]bool{}, proved: map[heartbeat.InstanceID]bool{}, stopAt: map[int]time.Duration{}}
 }
 
 // quorum reports whether votes decide in this scenario.

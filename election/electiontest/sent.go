@@ -11,8 +11,8 @@ func (c *checker) sent(n *node, p *heartbeat.Packet) {
 	case p.State != heartbeat.StateClaiming:
 		n.claim.active = false
 	}
-	if p.Kind == heartbeat.KindResign && p.Resigned != c.resigned {
-		c.resigned = p.Resigned
+	if p.Kind == heartbeat.KindResign && !c.resigned[p.Resigned] {
+		c.resigned[p.Resigned] = true
 		c.expectHeir(p.Resigned.Heir)
 	}
 	if p.Kind == heartbeat.KindPrepare {
@@ -38,7 +38,7 @@ func (c *checker) claimed(n *node, p *heartbeat.Packet) {
 	}
 	s.rep.Claims++
 	next := claimSeen{at: s.now, active: true, epoch: p.Epoch, master: p.Master,
-		heir: p.Resigned.Heir == p.Instance, dead: p.Flags.Has(heartbeat.FlagGone), deadID: p.Obituary.Instance, forced: p.Flags.Has(heartbeat.FlagForced)}
+		heir: p.Resigned.Heir == p.Instance, resigned: p.Resigned, dead: p.Flags.Has(heartbeat.FlagGone), deadID: p.Obituary.Instance, forced: p.Flags.Has(heartbeat.FlagForced)}
 	if k.at > 0 && s.now-k.at < 3*n.delay()*9/10 && k.master == p.Master && !next.heir && !next.dead && !next.forced {
 		s.violate("L4", "%s claims again after %v", n.spec.Name, s.now-k.at)
 	}

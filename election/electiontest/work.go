@@ -50,7 +50,7 @@ func (c *checker) checkWaited(n *node) {
 	case k.forced:
 		return
 	case k.heir:
-		if c.resigned.Heir != n.id {
+		if k.resigned.Heir != n.id || !c.resigned[k.resigned] {
 			s.violate("S4", "%s opens as an heir whom nobody named", n.spec.Name)
 		}
 		return
