@@ -98,3 +98,44 @@ func TestOnConflictExit(t *testing.T) {
 }
 
 var _ admin.Node = (*orders)(nil)
+
+// Mastership that is lost leaves the command its fence timeout, not the time
+// of a planned stop.
+func TestLostIsQuick(t *testing.T) {
+	w := testCommand(t, "sh", "-c", "trap '' TERM; echo ready; while :; do sleep 0.05; done")
+	n := w.n
+	n.s.Workload.StopTimeout, n.s.Workload.FenceTimeout = time.Minute, 50*time.Millisecond
+	r, out, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _, _ = r.Close(), out.Close() }()
+	n.o.Stdout = out
+	n.manager, err = failover.New(failover.Config{
+		Election: election.Config{Self: n.id, Name: "test", Delay: time.Second, Retries: 5}, Work: w,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() { defer close(ended); _ = w.Run(ctx) }()
+	defer func() { cancel(); <-ended }()
+
+	w.Guard(election.Guard{Until: now() + time.Minute, Epoch: 1})
+	w.Open(1)
+	if _, err := r.Read(make([]byte, 6)); err != nil { // it ignores TERM from here on
+		t.Fatal(err)
+	}
+	opened := make(chan struct{})
+	w.post(func() { close(opened) })
+	<-opened
+	p := w.proc.Load()
+	w.Stop(false)
+	select {
+	case <-p.Done():
+	case <-time.After(20 * time.Second):
+		p.Kill()
+		t.Error("the command lives on after the mastership was lost")
+	}
+}
