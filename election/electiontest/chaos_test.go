@@ -43,6 +43,7 @@ var firstStudyChaos = map[string]string{
 type total struct {
 	virtual             time.Duration
 	double, none        time.Duration
+	open, openHeal      time.Duration
 	longest, heal       time.Duration
 	recovery            time.Duration
 	promotions, packets int
@@ -52,6 +53,8 @@ type total struct {
 func (s *total) add(r *Report) {
 	s.virtual += r.Virtual
 	s.double += r.Double
+	s.open += r.Open
+	s.openHeal = max(s.openHeal, r.OpenHeal)
 	s.none += r.None
 	s.longest = max(s.longest, r.Longest)
 	s.heal = max(s.heal, r.Heal)
@@ -63,9 +66,9 @@ func (s *total) add(r *Report) {
 }
 
 func (s *total) String() string {
-	text := fmt.Sprintf("%.0f virtual hours, %d promotions, double %.2f%% (longest %v), none %.1f%%, heal max %v, recovery max %v",
-		s.virtual.Hours(), s.promotions, 100*float64(s.double)/float64(s.virtual), s.longest.Round(10*time.Millisecond),
-		100*float64(s.none)/float64(s.virtual), s.heal.Round(10*time.Millisecond), s.recovery.Round(10*time.Millisecond))
+	text := fmt.Sprintf("%.0f virtual hours, %d promotions, double %.2f%% (guards %.2f%%, longest %v), none %.1f%%, heal max %v (guards %v), recovery max %v",
+		s.virtual.Hours(), s.promotions, 100*float64(s.double)/float64(s.virtual), 100*float64(s.open)/float64(s.virtual), s.longest.Round(10*time.Millisecond),
+		100*float64(s.none)/float64(s.virtual), s.heal.Round(10*time.Millisecond), s.openHeal.Round(10*time.Millisecond), s.recovery.Round(10*time.Millisecond))
 	if s.repeats > 0 {
 		text += fmt.Sprintf(", %d epochs repeated", s.repeats)
 	}

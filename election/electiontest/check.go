@@ -100,8 +100,11 @@ func (c *checker) pairBound() time.Duration {
 
 // pass looks at a stretch of time in which nothing happens.
 func (c *checker) pass(d time.Duration) {
-	s, n := c.s, 0
+	s, n, open := c.s, 0, 0
 	for _, x := range s.nodes {
+		if x.up && !x.stopped && x.guard.Open(x.local()) {
+			open++
+		}
 		if !x.working {
 			continue
 		}
@@ -116,6 +119,12 @@ func (c *checker) pass(d time.Duration) {
 	case 1:
 	default:
 		s.rep.Double += d
+	}
+	if open > 1 {
+		s.rep.Open += d
+		if c.quiet {
+			s.rep.OpenHeal = max(s.rep.OpenHeal, s.now+d-c.calmAt)
+		}
 	}
 	if n > 1 {
 		c.passDouble(d)

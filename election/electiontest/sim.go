@@ -32,7 +32,9 @@ type Report struct {
 	Claims     int
 	TakeOvers  []time.Duration // from a master's crash to the next one's opening
 	HandOvers  []time.Duration // from the end of the work to the next opening, when planned
-	Double     time.Duration   // time with two or more at work
+	Double     time.Duration   // time with two or more at work, the end of the work included
+	Open       time.Duration   // time with two or more open guards
+	OpenHeal   time.Duration   // longest such time after faults ended
 	Longest    time.Duration   // longest such time at a stretch
 	None       time.Duration   // time without a master
 	Heal       time.Duration   // longest double mastership after faults ended
