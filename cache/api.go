@@ -65,21 +65,21 @@ type EventType uint8
 
 // What happened.
 const (
-	EventConnected   EventType = 1 + iota // Peer's stream to us, or ours to Peer, is open
-	EventBroken                           // a stream broke
-	EventObituary                         // Obituary came from the master's address
-	EventRefused                          // the host of the followed master refuses connections
-	EventInStep                           // Peer is in step
-	EventOutOfStep                        // Peer is not any more
-	EventAlone                            // synchronous puts go on (or wait) with no slave in step
-	EventLost                             // From..To of the log is known to be lost
-	EventMaybeLost                        // synchronous puts may be lost
-	EventSnapshot                         // Detail: progress of a snapshot
-	EventResync                           // a copy that differed from the master's is fetched anew
-	EventOrphans                          // Count entries of a deposed master were kept as orphans
-	EventDeposed                          // a slave has promised itself to a newer reign, or a newer one is told
-	EventMember                           // gossip: Peer at Addr is there
-	EventMemberGone                       // gossip: Peer is gone
+	EventConnected  EventType = 1 + iota // Peer's stream to us, or ours to Peer, is open
+	EventBroken                          // a stream broke
+	EventObituary                        // Obituary came from the master's address
+	EventRefused                         // the host of the followed master refuses connections
+	EventInStep                          // Peer is in step
+	EventOutOfStep                       // Peer is not any more
+	EventAlone                           // synchronous puts go on (or wait) with no slave in step
+	EventLost                            // From..To of the log is known to be lost
+	EventMaybeLost                       // synchronous puts may be lost
+	EventSnapshot                        // Detail: progress of a snapshot
+	EventResync                          // a copy that differed from the master's is fetched anew
+	EventOrphans                         // Count entries of a deposed master were kept as orphans
+	EventDeposed                         // a slave has promised itself to a newer reign, or a newer one is told
+	EventMember                          // gossip: Peer at Addr is there
+	EventMemberGone                      // gossip: Peer is gone
 	eventEnd
 )
 
