@@ -31,8 +31,9 @@ var floors = [][]string{
 	{"internal/boottime"},
 }
 
-// outside are rooms that only tests use: nobody of the house imports them.
-var outside = []string{"election/electiontest", "cache/cachetest", "internal/house", "test"}
+// outside are rooms that only tests and measurements use: nobody of the house
+// imports them.
+var outside = []string{"election/electiontest", "cache/cachetest", "internal/house", "test", "bench"}
 
 // only says who alone may import a library.
 var only = map[string][]string{
@@ -43,6 +44,12 @@ var only = map[string][]string{
 	"github.com/spf13/cobra":           {"cmd/interlok-ha"},
 	"github.com/magiconair/properties": {"config"},
 	"github.com/rs/zerolog/log":        {}, // nobody: the logger is a value in Config
+}
+
+// tight are rooms that know even less of the house than their floor allows.
+var tight = map[string][]string{
+	"cache":  {"internal"},
+	"mirror": {"cache", "profiler", "internal"},
 }
 
 // core are the rooms without surroundings.
@@ -152,6 +159,8 @@ func faults(f file) (list []string) {
 				add("imports %s, which is for tests", room)
 			} else if below := floorOf(room); below <= floor {
 				add("imports %s, which lies not below it", room)
+			} else if few, ok := tight[f.room]; ok && !slices.ContainsFunc(few, func(r string) bool { return under(room, r) }) {
+				add("imports %s, and knows only %v", room, few)
 			}
 		}
 	}
@@ -212,6 +221,18 @@ func TestFaults(t *testing.T) {
 		{"cmd/interlok-ha", `import "os"; var x = os.Environ()`, ""},
 		{"broadcast", `import "golang.org/x/net/ipv4"`, "internal/mcast"},
 		{"internal/mcast", `import "golang.org/x/net/ipv6"`, ""},
+		{"cache", `import "github.com/hashicorp/memberlist"; import "` + module + `/internal/mcast"`, ""},
+		{"cache", `import "` + module + `/heartbeat"`, "lies not below"},
+		{"cache", `import "` + module + `/election"`, "lies not below"},
+		{"cache/cachetest", `import "github.com/hashicorp/memberlist"; import "` + module + `/cache"`, ""},
+		{"node", `import "` + module + `/cache/cachetest"`, "for tests"},
+		{"node", `import "` + module + `/cache"; import "` + module + `/mirror"`, ""},
+		{"node", `import "github.com/hashicorp/memberlist"`, "that is for"},
+		{"mirror", `import "github.com/hashicorp/golang-lru/v2/simplelru"`, "that is for"},
+		{"mirror", `import "` + module + `/cache"`, ""},
+		{"mirror", `import "` + module + `/heartbeat"`, "knows only"},
+		{"mirror", `import "` + module + `/failover"`, "lies not below"},
+		{"admin", `import "` + module + `/mirror"`, ""},
 		{"node", `import "github.com/rs/zerolog/log"`, "that is for"},
 		{"node", `import "github.com/spf13/cobra"`, "that is for"},
 	} {
