@@ -1,0 +1,67 @@
+package cache
+
+import (
+	"bufio"
+	"net"
+	"sync"
+)
+
+// pipeSize is a little more than the records of one write of the log.
+const pipeSize = 264 << 10
+
+// pipe lies between TLS and the connection. TLS writes and reads records of 16
+// KiB; this turns many of them into one system call.
+type pipe struct {
+	net.Conn
+	in *bufio.Reader
+
+	mu   sync.Mutex // guards what follows
+	hold bool
+	out  []byte
+}
+
+func newPipe(c net.Conn) *pipe {
+	return &pipe{Conn: c, in: bufio.NewReaderSize(c, pipeSize)}
+}
+
+func (p *pipe) Read(b []byte) (int, error) { return p.in.Read(b) }
+
+func (p *pipe) Write(b []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.hold {
+		return p.Conn.Write(b)
+	}
+	if len(p.out)+len(b) > pipeSize {
+		if err := p.flush(); err != nil {
+			return 0, err
+		}
+	}
+	p.out = append(p.out, b...)
+	return len(b), nil
+}
+
+// together sends what do writes at its end.
+func (p *pipe) together(do func() (int, error)) (int, error) {
+	p.mu.Lock()
+	p.hold = true
+	p.mu.Unlock()
+	n, err := do()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.hold = false
+	if err == nil {
+		err = p.flush()
+	}
+	return n, err
+}
+
+func (p *pipe) flush() error {
+	b := p.out
+	p.out = p.out[:0]
+	if len(b) == 0 {
+		return nil
+	}
+	_, err := p.Conn.Write(b)
+	return err
+}
