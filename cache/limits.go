@@ -90,10 +90,10 @@ type doorman struct {
 
 	mu    sync.Mutex // guards what follows
 	since time.Time
-	told  map[refusal]struct{}
+	told  map[rebuff]struct{}
 }
 
-type refusal struct {
+type rebuff struct {
 	cause int
 	from  netip.Addr
 }
@@ -113,7 +113,7 @@ const (
 	refusalCauses
 )
 
-var refusalOf = []struct {
+var rebuffs = []struct {
 	err   error
 	cause int
 	text  string
@@ -131,13 +131,13 @@ var refusalOf = []struct {
 }
 
 func newDoorman(log zerolog.Logger) *doorman {
-	return &doorman{log: log, told: make(map[refusal]struct{}, maxWarned)}
+	return &doorman{log: log, told: make(map[rebuff]struct{}, maxWarned)}
 }
 
 // note counts that a connection from there was refused for err. What is none of
 // the errors above is not counted: then the connection broke by itself.
 func (d *doorman) note(from net.Addr, err error) {
-	for _, known := range refusalOf {
+	for _, known := range rebuffs {
 		if !errors.Is(err, known.err) {
 			continue
 		}
@@ -146,14 +146,14 @@ func (d *doorman) note(from net.Addr, err error) {
 		if ap, err := netip.ParseAddrPort(from.String()); err == nil {
 			addr = ap.Addr().Unmap()
 		}
-		if d.allows(refusal{known.cause, addr}) {
+		if d.allows(rebuff{known.cause, addr}) {
 			d.log.Warn().Err(err).Stringer("from", from).Msg(known.text)
 		}
 		return
 	}
 }
 
-func (d *doorman) allows(k refusal) bool {
+func (d *doorman) allows(k rebuff) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if now := time.Now(); now.Sub(d.since) >= warnEvery {
