@@ -14,6 +14,7 @@ const (
 	claimHeir                     // the master resigned and named this instance
 	claimDead                     // the master is proved dead
 	claimForced                   // an operator said so
+	claimRefused                  // the master's host refuses connections
 )
 
 // claim is "I take over unless you object".
@@ -32,11 +33,14 @@ type claim struct {
 	nextSend time.Duration
 	until    time.Duration // when it has failed
 	raised   bool          // went to a greater epoch once because of a crossed claim
+	sure     bool          // frozen at its start, like the order
+	cold     bool          // nothing is known that could be lost
 }
 
 // startClaim chooses the epoch and has it stored; the claim goes out after that.
 func (m *Machine) startClaim(kind claimKind) {
-	c := claim{kind: kind, order: heartbeat.Order{Position: m.cfg.Position, N: m.log.N}, window: m.t.Window, until: m.now + m.t.Down}
+	c := claim{kind: kind, order: heartbeat.Order{Position: m.cfg.Position, N: m.log.N}, window: m.t.Window, until: m.now + m.t.Down,
+		sure: m.sure(), cold: m.cold()}
 	switch kind {
 	case claimHeir:
 		c.resigned = m.resigned.Resignation
@@ -46,13 +50,16 @@ func (m *Machine) startClaim(kind claimKind) {
 	case claimDead:
 		c.obituary = m.follow.obituary
 		c.window = min(m.t.Window, m.t.Short)
+	case claimRefused:
+		c.window = m.refusedWindow()
 	}
 	if !m.on(RuleWindow) {
 		c.window = 0
 	}
 	m.claim = c
+	m.aim()
 	m.setState(heartbeat.StateClaiming, [...]string{
-		"the master fell silent", "the master resigned", "the master is dead", "ordered by an operator"}[kind])
+		"the master fell silent", "the master resigned", "the master is dead", "ordered by an operator", "the master's host refuses"}[kind])
 	m.raiseClaim()
 }
 
@@ -106,7 +113,7 @@ func (m *Machine) tickClaim() {
 	if m.now >= c.nextSend {
 		m.sendEverywhere(heartbeat.KindClaim)
 		c.nextSend = m.now + max(time.Millisecond, m.t.Window/3, c.window/3)
-		if c.kind == claimDead {
+		if c.kind == claimDead || c.kind == claimRefused {
 			c.nextSend = m.now + max(time.Millisecond, c.window/3)
 		}
 	}
@@ -154,7 +161,7 @@ func (m *Machine) crossed(pe *peer, p *heartbeat.Packet) {
 	}
 	own := m.ownKey()
 	own.heir = c.kind == claimHeir
-	own.position, own.n = c.order.Position, c.order.N
+	own.sure, own.position, own.n = c.sure, c.order.Position, c.order.N
 	if p.Flags.Has(heartbeat.FlagForced) || compareKey(claimKey(p), own) < 0 {
 		if m.cfg.Quorum > 0 && !m.confirmed(pe) && m.on(RuleConfirmed) {
 			return // it cannot win

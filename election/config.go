@@ -42,6 +42,20 @@ type Config struct {
 	Isolation Isolation
 	Signed    bool // the cluster has a key: requests of peers are honoured
 
+	// Command: this instance runs a command as master, which may outlive its
+	// process. Told to the peers: a refused connection then says nothing.
+	Command bool
+	// Loopback: all instances are on this machine, so an objection takes no time.
+	Loopback bool
+	// TrustRefusal: a refused connection counts as death, with a quorum too.
+	// That voids what a quorum guarantees.
+	TrustRefusal bool
+
+	// PromoteWait is for how much longer nobody claims when no instance surely
+	// holds all that the last master acknowledged, in a synchronous cluster.
+	// 0 = Delay × Retries; below 0: until promote --force.
+	PromoteWait time.Duration
+
 	Cache    netip.AddrPort // told to the peers
 	ObitHash [32]byte       // told to the peers; see heartbeat.ObituaryHash
 
@@ -87,6 +101,8 @@ type Timers struct {
 	Extra    time.Duration // D/10: least distance of two heartbeats out of turn
 	Short    time.Duration // W₀: window and slot base after a proved death
 	Prepared time.Duration // how long an heir has to answer
+	Seal     time.Duration // and then to hold the whole log
+	Refused  time.Duration // window after a refused connection, not on loopback
 }
 
 // clockError is ρ, the assumed bound of a clock's rate error: 0.001.
@@ -107,6 +123,8 @@ func NewTimers(delay time.Duration, retries int) Timers {
 		Extra:    delay / 10,
 		Short:    max(5*time.Millisecond, delay/20),
 		Prepared: 200 * time.Millisecond,
+		Seal:     min(time.Second, max(200*time.Millisecond, delay)),
+		Refused:  max(300*time.Millisecond, delay/20),
 	}
 }
 

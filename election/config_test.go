@@ -54,7 +54,7 @@ func TestTimers(t *testing.T) {
 		Delay: time.Second, Down: 5 * time.Second, Lease: 4 * time.Second, Window: time.Second,
 		Slot: 200 * time.Millisecond, Backoff: 3 * time.Second, Mute: 2 * time.Second,
 		Embargo: 5015 * time.Millisecond, Extra: 100 * time.Millisecond, Short: 50 * time.Millisecond,
-		Prepared: 200 * time.Millisecond,
+		Prepared: 200 * time.Millisecond, Seal: time.Second, Refused: 300 * time.Millisecond,
 	}
 	if d != want {
 		t.Errorf("defaults %+v\nwant     %+v", d, want)

@@ -59,7 +59,7 @@ func (m *Machine) yield(pe *peer, why string) {
 	m.lose(why, pe.id)
 	m.setFollow(following{
 		Sighting: heartbeat.Sighting{Instance: pe.id, Epoch: pe.epoch, Seq: pe.seq},
-		at:       m.now, lease: pe.lease,
+		at:       m.now, lease: pe.lease, cache: pe.cache,
 	})
 	m.sight(m.follow.Sighting)
 }

@@ -1,6 +1,7 @@
 package election
 
 import (
+	"net/netip"
 	"time"
 
 	"github.com/interlok-ha/interlok-ha/heartbeat"
@@ -13,6 +14,10 @@ type following struct {
 	lease    time.Duration // its delay × retries
 	over     bool          // it resigned, left, or is proved dead
 	obituary heartbeat.Obituary
+	diedAt   time.Duration // when, at the latest, by the obituary
+	// since when its host refuses connections, and nothing else was heard; 0 = it does not
+	refusedAt time.Duration
+	cache     netip.AddrPort // where its cache listens, if known
 }
 
 // masterUntil is when the followed master counts as dead unless it is heard.
@@ -52,14 +57,15 @@ func (m *Machine) hearMaster(pe *peer, p *heartbeat.Packet) {
 func (m *Machine) followMaster(pe *peer, p *heartbeat.Packet) {
 	m.setFollow(following{
 		Sighting: heartbeat.Sighting{Instance: p.Instance, Epoch: p.Epoch, Seq: p.Seq},
-		at:       m.now, lease: p.Lease(),
+		at:       m.now, lease: p.Lease(), cache: p.Cache,
 	})
 	m.sight(m.follow.Sighting)
 }
 
 func (m *Machine) setFollow(f following) {
-	other := f.Instance != m.follow.Instance || f.Epoch != m.follow.Epoch || m.follow.over || m.noMaster > 0
+	other := f.Instance != m.follow.Instance || f.Epoch != m.follow.Epoch || f.cache != m.follow.cache || m.follow.over || m.noMaster > 0
 	m.follow = f
+	m.followed = true
 	m.turn = turn{}
 	m.noMaster = 0
 	m.failed = 0
@@ -68,7 +74,7 @@ func (m *Machine) setFollow(f following) {
 		q.claims = 0
 	}
 	if other {
-		m.event(Event{Type: EventMaster, Peer: f.Instance, Epoch: f.Epoch})
+		m.event(Event{Type: EventMaster, Peer: f.Instance, Epoch: f.Epoch, Addr: f.cache})
 	}
 	if m.state == heartbeat.StateListening {
 		m.setState(heartbeat.StateSlave, "follows a master")
@@ -116,7 +122,7 @@ func (m *Machine) relayed(pe *peer, s heartbeat.Sighting) {
 			m.followRelayed(s)
 		}
 	case heartbeat.StateClaiming:
-		if m.claim.kind == claimTimeout || m.claim.kind == claimDead {
+		if m.claim.kind == claimTimeout || m.claim.kind == claimDead || m.claim.kind == claimRefused {
 			m.withdraw("a peer hears the master")
 			m.followRelayed(s)
 		}
@@ -126,9 +132,9 @@ func (m *Machine) relayed(pe *peer, s heartbeat.Sighting) {
 func (m *Machine) followRelayed(s heartbeat.Sighting) {
 	f := following{Sighting: s, at: m.now, lease: m.t.Down}
 	if m.follow.Instance == s.Instance {
-		f.lease = m.follow.lease
+		f.lease, f.cache = m.follow.lease, m.follow.cache
 	} else if x := m.peer(s.Instance); x != nil {
-		f.lease = x.lease
+		f.lease, f.cache = x.lease, x.cache
 	}
 	m.setFollow(f)
 }

@@ -15,6 +15,7 @@ type handover struct {
 	heir     heartbeat.InstanceID   // who is being asked, or has agreed
 	asked    []heartbeat.InstanceID // who did not answer
 	ready    bool
+	sealing  bool          // EventSeal was told
 	deadline time.Duration // of the answer, or of the heir's log; 0 = none
 	repeat   time.Duration // when to ask the heir once more
 	must     bool          // resign even without an heir
@@ -158,11 +159,29 @@ func (m *Machine) becomeDraining() {
 	m.event(Event{Type: EventStopWork, Epoch: m.reign.epoch, Detail: m.hand.reason})
 }
 
-// workDrained: the work has stopped in a planned hand-over. The log does not
-// grow any more; the heir may need a moment to have all of it.
+// workDrained: the work has stopped in a planned hand-over. The log ends; the
+// heir may need a moment to hold all of it.
 func (m *Machine) workDrained() {
-	m.hand.deadline = m.now + m.t.Prepared
-	m.finishHandover()
+	h := &m.hand
+	if h.sealing {
+		return
+	}
+	h.sealing = true
+	h.deadline = m.now + m.t.Seal
+	e := Event{Type: EventSeal, Peer: h.heir, Epoch: m.reign.epoch}
+	if pe := m.peer(h.heir); pe != nil {
+		e.Addr = pe.cache
+	}
+	m.event(e)
+}
+
+// sealed: the log has ended, and the heir holds it, or will not in time.
+func (m *Machine) sealed(in Sealed) {
+	if m.state != heartbeat.StateDraining || !m.hand.sealing {
+		return
+	}
+	m.log = in.Log
+	m.finishHandover(in.Acked)
 }
 
 // tickHandover looks at the deadlines.
@@ -179,18 +198,25 @@ func (m *Machine) tickHandover() {
 			m.prepare(pe)
 		}
 	case heartbeat.StateDraining:
-		m.finishHandover()
+		if pe := m.peer(h.heir); m.now >= h.deadline || !h.heir.IsZero() && (pe == nil || !m.hears(pe)) {
+			m.finishHandover(false)
+		}
 	}
 }
 
 // finishHandover resigns once the heir holds the whole log, or does not get it
-// in time; it will pull the rest from us.
-func (m *Machine) finishHandover() {
-	h := &m.hand
-	if pe := m.peer(h.heir); pe != nil && m.hears(pe) && pe.log.Less(m.log) && m.now < h.deadline {
-		return
+// in time; it will pull the rest from us. An heir that has left or died is none.
+func (m *Machine) finishHandover(acked bool) {
+	heir := m.hand.heir
+	if pe := m.peer(heir); pe == nil || pe.left || pe.gone {
+		heir = heartbeat.InstanceID{}
 	}
-	m.resign(h.heir)
+	e := Event{Type: EventSealed, Peer: heir, Epoch: m.reign.epoch, To: m.log}
+	if !acked && !heir.IsZero() {
+		e.Detail = "the heir did not acknowledge all of the log in time"
+	}
+	m.event(e)
+	m.resign(heir)
 }
 
 // resign ends the reign and says who follows.

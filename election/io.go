@@ -31,9 +31,19 @@ type (
 	// SendFailed says that the packet with this sequence number left on no path.
 	SendFailed struct{ Seq uint64 }
 
-	// BarrierDone says that what the peers held of the cache has been pulled:
-	// the winner of a claim may open.
-	BarrierDone struct{ Epoch uint64 }
+	// BarrierDone answers EventBarrier: what could be pulled has been. Log, if
+	// not zero, is how far the local copy reaches now.
+	BarrierDone struct {
+		Epoch uint64
+		Log   heartbeat.LogPos
+	}
+
+	// Sealed answers EventSeal: no record is added to the log any more. Log is
+	// its end; Acked says that the heir holds all of it.
+	Sealed struct {
+		Log   heartbeat.LogPos
+		Acked bool
+	}
 
 	// WorkStopped says that nothing of the workload runs any more. It answers
 	// EventStopWork and EventLost.
@@ -43,15 +53,34 @@ type (
 	// instance is no candidate, and a master resigns.
 	Health struct{ OK bool }
 
-	// LogAt says how far the local copy of the cache's log reaches.
-	LogAt struct{ Log heartbeat.LogPos }
+	// LogAt says where the local copy of the cache's log stands. Log is the
+	// position of its last record: a promise made to a later reign does not
+	// raise it. Sync: a put is acknowledged only when all slaves in step hold
+	// it. SureUntil: a master that died before that time, on the machine's
+	// clock, had this slave in step.
+	LogAt struct {
+		Log       heartbeat.LogPos
+		Sync      bool
+		SureUntil time.Duration
+	}
 
-	// Died is the proof that an instance and all it ran are dead.
-	Died struct{ Obituary heartbeat.Obituary }
+	// Died is the proof that an instance and all it ran are dead. At is when it
+	// died at the latest, on the machine's clock; 0 = now.
+	Died struct {
+		Obituary heartbeat.Obituary
+		At       time.Duration
+	}
 
-	// Refused says that the host of a silent peer is up and refuses
-	// connections to it: it stopped, it was not cut off.
+	// Refused says that the host of a peer is up and refuses connections to it.
+	// Of a silent peer: it stopped, it was not cut off. Of the followed master,
+	// after its stream broke: a suspicion, see PROTOCOL.md §4.2.
 	Refused struct{ Peer heartbeat.InstanceID }
+
+	// Stream says that the cache's stream to a peer opened, or broke.
+	Stream struct {
+		Peer heartbeat.InstanceID
+		Open bool
+	}
 
 	// Handover asks the master to give its role to a peer: To, or, when zero,
 	// the best one. NoClaimFor keeps this instance from claiming afterwards.
@@ -88,11 +117,13 @@ func (Saved) input()          {}
 func (SaveFailed) input()     {}
 func (SendFailed) input()     {}
 func (BarrierDone) input()    {}
+func (Sealed) input()         {}
 func (WorkStopped) input()    {}
 func (Health) input()         {}
 func (LogAt) input()          {}
 func (Died) input()           {}
 func (Refused) input()        {}
+func (Stream) input()         {}
 func (Handover) input()       {}
 func (Request) input()        {}
 func (Drain) input()          {}
@@ -144,25 +175,29 @@ type Event struct {
 	Type   EventType
 	Peer   heartbeat.InstanceID // whom it is about, if anyone
 	Name   string               // that peer's name
-	Addr   netip.AddrPort       // EventSilent: where its cache listened
+	Addr   netip.AddrPort       // where that peer's cache listens, if known: EventMaster, EventSeal, EventSilent
+	Addrs  []netip.AddrPort     // EventBarrier: the caches to pull from
 	Epoch  uint64
-	State  heartbeat.State // EventState: the new one
+	State  heartbeat.State  // EventState: the new one
+	From   heartbeat.LogPos // EventLogLost: what is held here
+	To     heartbeat.LogPos // and what a peer had held; EventSealed: the end of the log
 	Detail string
 }
 
 // EventType says what happened.
 type EventType uint8
 
-// The first five ask for something; the others tell.
+// The first six ask for something; the others tell.
 const (
-	EventBarrier  EventType = 1 + iota // claim won: pull the cache, answer BarrierDone
+	EventBarrier  EventType = 1 + iota // claim won: pull the cache from Addrs, answer BarrierDone; Peer: the one that holds more
 	EventOpened                        // the guard is open: start the work
 	EventStopWork                      // stop the work in its own time, answer WorkStopped
+	EventSeal                          // the work has stopped: end the log, wait until Peer holds it, answer Sealed
 	EventLost                          // mastership is over: end the work now, answer WorkStopped
 	EventStopped                       // goodbye has been said: the process may end
 
 	EventState         // the state changed
-	EventMaster        // another master is followed; zero Peer: none is known
+	EventMaster        // another master is followed, or its epoch or Addr changed; zero Peer: none is known
 	EventEpoch         // this master reigns on under a new epoch
 	EventPeerJoined    // a peer was heard for the first time
 	EventPeerLeft      // a peer said goodbye, or is proved dead
@@ -182,14 +217,18 @@ const (
 	EventNoMajority    // a claim did not get the votes it needs
 	EventSaveFailed    // state could not be stored
 	EventMaintenance   // maintenance began, changed or ended
+	EventSealed        // the log has ended at To and is handed over
+	EventLogLost       // what a lost peer held, From to To, is not in this master's log
+	EventMaybeLost     // what the last master acknowledged may be missing here
 	eventEnd
 )
 
 var eventNames = [...]string{
-	"", "barrier", "promoted", "stop-work", "demoted", "stopped",
+	"", "barrier", "promoted", "stop-work", "seal", "demoted", "stopped",
 	"state", "master", "epoch", "peer.joined", "peer.left", "peer.silent", "conflict",
 	"peer.deaf", "mute", "isolated", "clone", "fault", "settings.differ", "epoch.jump",
 	"stalled", "handover", "handover.failed", "no-candidate", "no-majority", "save.failed", "maintenance",
+	"sealed", "cache.lost", "cache.maybe-lost",
 }
 
 // String is the event's word in logs and in the API.

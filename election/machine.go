@@ -70,6 +70,11 @@ type Machine struct {
 	leaving      bool
 	left         bool
 	log          heartbeat.LogPos
+	logSync      bool          // the cluster's cache is synchronous
+	sureUntil    time.Duration // see LogAt
+	lastReign    uint64        // greatest epoch this instance opened under
+	followed     bool          // a master was followed since the start
+	trustAfter   time.Duration // no refusal counts before: one was wrong
 	stalledUntil time.Duration
 	noMaster     time.Duration // since when no master is known
 	told         struct{ noCandidate bool }
@@ -138,17 +143,21 @@ func (m *Machine) Step(now time.Duration, in Input) Output {
 	case SendFailed:
 		m.sendFailed(in.Seq)
 	case BarrierDone:
-		m.barrierDone(in.Epoch)
+		m.barrierDone(in)
+	case Sealed:
+		m.sealed(in)
 	case WorkStopped:
 		m.workStopped()
 	case Health:
 		m.health(in.OK)
 	case LogAt:
-		m.log = in.Log
+		m.logAt(in)
 	case Died:
-		m.died(in.Obituary)
+		m.died(in.Obituary, in.At)
 	case Refused:
 		m.refused(in.Peer)
+	case Stream:
+		m.stream(in)
 	case Handover:
 		m.orderHandover(in)
 	case Request:
@@ -214,6 +223,7 @@ func (m *Machine) tick() {
 	if m.state.Reigns() && m.now >= m.heardAt+m.t.Lease {
 		m.checkIsolation() // at once, not with the next heartbeat: the others wait no longer
 	}
+	m.tickOpening()
 	m.tickReign()
 	m.tickHandover()
 	m.tickWish()
@@ -260,6 +270,9 @@ func (m *Machine) nextWake() time.Duration {
 	case heartbeat.StateOpening, heartbeat.StateMaster, heartbeat.StateDraining:
 		sooner(m.leaseUntil())
 		sooner(m.heardAt + m.t.Lease)
+		if m.state == heartbeat.StateOpening {
+			sooner(m.reign.pullAt)
+		}
 		sooner(m.hand.deadline)
 		sooner(m.hand.repeat)
 	}

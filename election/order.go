@@ -62,11 +62,11 @@ func compareBool(a, b bool) int {
 }
 
 func (m *Machine) ownKey() key {
-	return key{position: m.cfg.Position, n: m.log.N, instance: m.cfg.Self}
+	return key{sure: m.sure(), position: m.cfg.Position, n: m.log.N, instance: m.cfg.Self}
 }
 
 func peerKey(p *peer) key {
-	return key{position: p.pos, n: p.log.N, instance: p.id}
+	return key{sure: p.flags.Has(heartbeat.FlagSure), position: p.pos, n: p.log.N, instance: p.id}
 }
 
 // claimKey is the key that a claim carries.

@@ -109,10 +109,15 @@ func (m *Machine) flags() heartbeat.Flags {
 	set(m.now < m.stalledUntil, heartbeat.FlagStalled)
 	set(m.isolated, heartbeat.FlagIsolated)
 	set(m.now < m.embargoUntil, heartbeat.FlagEmbargo)
+	set(m.cfg.Command, heartbeat.FlagCommand)
+	set(m.connected(), heartbeat.FlagConnected)
 	if m.state == heartbeat.StateClaiming {
+		set(m.claim.sure, heartbeat.FlagSure)
+		set(m.claim.kind == claimRefused, heartbeat.FlagRefused)
 		set(m.claim.kind == claimDead, heartbeat.FlagGone)
 		set(m.claim.kind == claimForced, heartbeat.FlagForced)
 	}
+	set(m.state == heartbeat.StateSlave && m.sure(), heartbeat.FlagSure)
 	set(m.state.Reigns() && m.reign.forced, heartbeat.FlagForced)
 	return f
 }

@@ -50,12 +50,15 @@ type peer struct {
 	claims     int           // claims of it without a master since
 	holds      time.Duration // until when its claim holds back ours, unless it gives up before
 
+	target heartbeat.LogPos // what it held when we claimed, if that was more than we did
+
 	left    bool // said goodbye
 	gone    bool // is proved dead
 	refused bool // its host refuses connections to it
 	silent  bool // EventSilent was told
 	warned  bool // EventSettings was told
 	cloned  bool // EventClone was told
+	stream  bool // the cache's stream to it is open
 }
 
 func (m *Machine) search(id heartbeat.InstanceID) (int, bool) {
@@ -137,7 +140,7 @@ func (m *Machine) receive(p *heartbeat.Packet, from netip.AddrPort) {
 	m.learnEpochs(p)
 	m.learnMaintenance(p)
 	if !p.Obituary.Instance.IsZero() {
-		m.died(p.Obituary)
+		m.died(p.Obituary, 0)
 	}
 	m.freePromise(p)
 	m.noteResignation(&p.Resigned)
@@ -148,11 +151,13 @@ func (m *Machine) receive(p *heartbeat.Packet, from netip.AddrPort) {
 		m.hearNoMaster(pe, p)
 		if p.State != heartbeat.StateClaiming { // a claimer has given the master up
 			m.relayed(pe, p.Master)
+			m.hearConnected(pe, p)
 		}
 	}
 	if p.Kind == heartbeat.KindClaim || p.Kind == heartbeat.KindHeartbeat && p.State == heartbeat.StateClaiming && p.Asks > 0 {
 		m.hearClaim(pe, p) // a heartbeat may have overtaken the claim
 	}
+	m.answerBehind(pe, p)
 	switch p.Kind {
 	case heartbeat.KindRefusal:
 		m.hearRefusal(p)
@@ -197,6 +202,9 @@ func (m *Machine) note(pe *peer, p *heartbeat.Packet, from netip.AddrPort) {
 		pe.ackSeq, pe.ackEpoch = p.Promise.Seq, p.Promise.Epoch
 	} else {
 		pe.ackSeq = 0
+	}
+	if m.state == heartbeat.StateClaiming || m.state == heartbeat.StateOpening {
+		m.noteTarget(pe)
 	}
 	me := m.cfg.Self.Prefix()
 	for _, h := range p.Heard {
@@ -265,8 +273,15 @@ func (m *Machine) hearLeave(pe *peer) {
 	m.event(Event{Type: EventPeerLeft, Peer: pe.id, Detail: "said goodbye"})
 }
 
-// died takes in a proof of death. What is not a proof is passed over.
-func (m *Machine) died(o heartbeat.Obituary) {
+// died takes in a proof of death, at when it died at the latest, if known. What
+// is not a proof is passed over.
+func (m *Machine) died(o heartbeat.Obituary, at time.Duration) {
+	if at <= 0 || at > m.now {
+		at = m.now
+	}
+	if f := &m.follow; f.obituary == o && f.over && at < f.diedAt {
+		f.diedAt, m.turn = at, turn{} // the same proof, with a better time
+	}
 	pe := m.peer(o.Instance)
 	if pe == nil || pe.gone || o.Instance == m.cfg.Self || !m.on(RuleObituary) ||
 		heartbeat.ObituaryHash(o.Instance, o.Secret) != pe.obit {
@@ -279,17 +294,10 @@ func (m *Machine) died(o heartbeat.Obituary) {
 	}
 	if m.follow.Instance == pe.id && !m.follow.over {
 		m.follow.over = true
-		m.follow.obituary = o
+		m.follow.obituary, m.follow.diedAt = o, at
 		m.noteNoMaster()
 	}
 	m.turn = turn{}
-}
-
-func (m *Machine) refused(id heartbeat.InstanceID) {
-	if pe := m.peer(id); pe != nil && pe.silent {
-		pe.refused = true
-		m.isolated = false // looked at again, now with this known
-	}
 }
 
 // lookAfterPeers runs with each heartbeat: who fell silent, who is forgotten.

@@ -48,7 +48,7 @@ func (m *Machine) vote(pe *peer, p *heartbeat.Packet) {
 	greater := p.Asks > m.disk.Granted || p.Asks == m.disk.Granted && m.disk.GrantedTo == p.Instance || !m.on(RuleEpoch)
 	heard := same || m.confirmed(pe) || !m.on(RuleConfirmed)
 	// A live master is not deposed by a claim.
-	loyal := renewal || !m.masterLive() || m.follow.Instance == p.Instance || !m.on(RuleObject)
+	loyal := renewal || !m.masterHolds() || m.follow.Instance == p.Instance || !m.on(RuleObject)
 	ok := free && (renewal || greater) && heard && loyal && m.now >= m.embargoUntil && !m.disk.Unsure
 	if !ok {
 		if p.Kind == heartbeat.KindClaim && m.now >= m.embargoUntil {

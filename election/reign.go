@@ -16,13 +16,14 @@ type reign struct {
 	nextSeq  uint64        // likewise for next
 	forced   bool          // without votes, on an operator's order
 	quick    time.Duration // until when heartbeats go out quickly: a rival claim may have lost the first
+	opening
 }
 
 // becomeOpening begins a reign: everybody is told at once, the guard stays
 // closed until what the others hold of the cache has been pulled.
 func (m *Machine) becomeOpening() {
 	c := &m.claim
-	m.reign = reign{epoch: c.epoch, firstSeq: c.firstSeq, forced: c.kind == claimForced, quick: m.now + m.t.Window}
+	m.reign = reign{epoch: c.epoch, firstSeq: c.firstSeq, forced: c.kind == claimForced, quick: m.now + m.t.Window, opening: m.newOpening()}
 	m.disk.Reigned = max(m.disk.Reigned, c.epoch)
 	m.store()
 	m.follow = following{}
@@ -30,13 +31,11 @@ func (m *Machine) becomeOpening() {
 	m.noMaster = 0
 	m.setState(heartbeat.StateOpening, "the claim is won")
 	m.beat.next = m.now
-	m.event(Event{Type: EventBarrier, Epoch: m.reign.epoch})
+	m.event(Event{Type: EventBarrier, Epoch: m.reign.epoch, Addrs: m.barrierAddrs(c.resigned.Instance)})
 }
 
-func (m *Machine) barrierDone(epoch uint64) {
-	if m.state != heartbeat.StateOpening || m.reign.epoch != epoch {
-		return
-	}
+// open opens the guard, unless the reign would have to end at once.
+func (m *Machine) open() {
 	if m.leaseUntil() <= m.now {
 		m.lose("the lease ran out while opening", heartbeat.InstanceID{})
 		return
@@ -48,6 +47,8 @@ func (m *Machine) barrierDone(epoch uint64) {
 	}
 	m.setState(heartbeat.StateMaster, "open")
 	m.beat.next = m.now
+	m.lastReign = m.reign.epoch
+	m.tellLosses()
 	m.event(Event{Type: EventOpened, Epoch: m.reign.epoch})
 }
 
@@ -136,6 +137,7 @@ func (m *Machine) tickReign() {
 		}
 	}
 	r.epoch, r.next, r.nextSeq = r.next, 0, 0
+	m.lastReign = r.epoch
 	m.disk.Reigned = max(m.disk.Reigned, r.epoch)
 	m.store()
 	m.beat.next = m.now

@@ -1023,12 +1023,14 @@ var rows = map[string]func(*testing.T){
 		a.say(heartbeat.KindReady)
 		w.run(2 * delay)
 		n.clear()
+		n.holdSeal = true
 		n.step(election.WorkStopped{})
-		n.want(draining, "", "", true) // the heir lacks the end of the log
-		a.p.Log = heartbeat.LogPos{Epoch: 1, N: 9}
-		a.say(heartbeat.KindHeartbeat)
-		n.want(slave, "resign", "state", false)
-		want := heartbeat.Resignation{Instance: n.cfg.Self, Epoch: 1, Heir: a.id(), Log: heartbeat.LogPos{Epoch: 1, N: 9}}
+		n.want(draining, "", "seal", true) // the heir may lack the end of the log
+		w.run(delay / 2)
+		n.clear()
+		n.step(election.Sealed{Log: heartbeat.LogPos{Epoch: 1, N: 11}, Acked: true})
+		n.want(slave, "resign", "sealed state", false)
+		want := heartbeat.Resignation{Instance: n.cfg.Self, Epoch: 1, Heir: a.id(), Log: heartbeat.LogPos{Epoch: 1, N: 11}}
 		if p := n.last(heartbeat.KindResign); p.Resigned != want || p.State != slave || p.Asks != 0 {
 			t.Errorf("resigns with %+v", p)
 		}
@@ -1059,15 +1061,31 @@ var rows = map[string]func(*testing.T){
 		if p := h.last(heartbeat.KindClaim); !p.Resigned.Heir.IsZero() || h.state() == master {
 			t.Error("claims as an heir, too late")
 		}
-		// Without the log the master waits 200 ms, no longer.
-		_, n, a, _ = reigning(t)
-		n.holdWork = true
-		n.step(election.LogAt{Log: heartbeat.LogPos{Epoch: 1, N: 9}})
+		// Without the log the master waits W, no longer.
+		w, n, a, _ = reigning(t)
+		n.holdWork, n.holdSeal = true, true
 		n.step(election.Handover{To: a.id()})
 		a.say(heartbeat.KindReady)
 		n.step(election.WorkStopped{})
-		if took := n.until(slave, delay); took > 201*time.Millisecond || took < 200*time.Millisecond {
-			t.Errorf("resigns after %v, want 200ms", took)
+		n.step(election.WorkStopped{}) // twice
+		if took := n.until(slave, 2*delay); took > delay+flight || took < delay {
+			t.Errorf("resigns after %v, want W", took)
+		}
+		if n.told() == "" || n.events[len(n.events)-2].Detail == "" {
+			t.Errorf("does not tell that the heir may lack something: %q", n.told())
+		}
+		n.step(election.Sealed{Acked: true}) // too late
+		n.is(slave)
+		// An heir that has left is none.
+		_, n, a, _ = reigning(t)
+		n.holdWork, n.holdSeal = true, true
+		n.step(election.Handover{To: a.id()})
+		a.say(heartbeat.KindReady)
+		n.step(election.WorkStopped{})
+		n.clear()
+		a.say(heartbeat.KindLeave)
+		if p := n.last(heartbeat.KindResign); !p.Resigned.Heir.IsZero() {
+			t.Errorf("names %v, who has left", p.Resigned.Heir)
 		}
 	},
 	"T54": func(t *testing.T) {
@@ -1079,7 +1097,7 @@ var rows = map[string]func(*testing.T){
 		n.step(election.Stop{}) // again: nothing more
 		n.clear()
 		n.step(election.WorkStopped{})
-		n.want(slave, "resign leave leave leave", "state stopped", false)
+		n.want(slave, "resign leave leave leave", "seal sealed state stopped", false)
 		if p := n.last(heartbeat.KindLeave); p.Resigned.Heir != a.id() {
 			t.Error("the goodbye does not repeat the resignation")
 		}

@@ -25,10 +25,13 @@ func (m *Machine) tickSlave() {
 	default:
 		return
 	}
-	if m.masterLive() {
+	if m.masterHolds() {
 		return
 	}
-	m.noteNoMaster()
+	suspect := m.suspect() && m.masterLive()
+	if !suspect {
+		m.noteNoMaster()
+	}
 	if m.heirClaims() {
 		return
 	}
@@ -49,12 +52,17 @@ func (m *Machine) tickSlave() {
 		return
 	}
 	if !m.mayClaim() {
-		m.noteNoCandidate()
+		if !suspect {
+			m.noteNoCandidate()
+		}
 		return
 	}
 	kind := claimTimeout
-	if m.diedProved() {
+	switch {
+	case m.diedProved():
 		kind = claimDead
+	case suspect:
+		kind = claimRefused
 	}
 	m.startClaim(kind)
 }
@@ -69,6 +77,9 @@ func (m *Machine) claimBase() (base, slot time.Duration) {
 		slot = min(slot, 2*m.t.Short)
 	case m.follow.over:
 		base = m.noMaster
+	case m.suspect():
+		base = m.follow.refusedAt
+		slot = min(slot, 2*m.refusedWindow())
 	default:
 		base = m.follow.at + max(m.t.Down, m.follow.lease)
 		if m.follow.Instance.IsZero() {
@@ -139,13 +150,16 @@ func (m *Machine) noteNoCandidate() {
 func (m *Machine) hearClaim(pe *peer, p *heartbeat.Packet) {
 	switch m.state {
 	case heartbeat.StateOpening, heartbeat.StateMaster, heartbeat.StateDraining:
-		if m.on(RuleObject) {
+		if m.on(RuleObject) && !m.answerRefused(pe, p) {
 			m.extra(heartbeat.KindHeartbeat) // the objection
 		}
 	case heartbeat.StateClaiming:
 		m.crossed(pe, p)
 	case heartbeat.StateListening, heartbeat.StateSlave:
-		if m.masterLive() && m.follow.Instance != pe.id {
+		if m.answerRefused(pe, p) {
+			return
+		}
+		if m.masterHolds() && m.follow.Instance != pe.id && !p.Flags.Has(heartbeat.FlagRefused) {
 			if m.on(RuleRelay) {
 				m.extra(heartbeat.KindHeartbeat) // the objection, relayed
 			}

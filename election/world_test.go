@@ -101,9 +101,10 @@ type node struct {
 	saveSeq uint64
 	seq     uint64 // of its last packet
 	frozen  bool
+	log     election.LogAt // the last that was told
 
 	// What the test answers by hand.
-	holdSave, holdBarrier, holdWork bool
+	holdSave, holdBarrier, holdWork, holdSeal bool
 
 	sent   []heartbeat.Packet
 	events []election.Event
@@ -158,6 +159,9 @@ func (w *world) node(b byte, options ...option) *node {
 // step gives the machine one input and performs what it answers.
 func (n *node) step(in election.Input) {
 	w := n.w
+	if l, ok := in.(election.LogAt); ok {
+		n.log = l
+	}
 	out := n.m.Step(w.now, in)
 	n.wake, n.guard = out.WakeAt, out.Guard
 	for _, msg := range out.Send {
@@ -201,6 +205,10 @@ func (n *node) step(in election.Input) {
 		case election.EventBarrier:
 			if !n.holdBarrier {
 				n.step(election.BarrierDone{Epoch: e.Epoch})
+			}
+		case election.EventSeal:
+			if !n.holdSeal {
+				n.step(election.Sealed{Log: n.log.Log, Acked: true})
 			}
 		case election.EventLost, election.EventStopWork:
 			if !n.holdWork {

@@ -23,6 +23,8 @@ var levels = map[election.EventType]zerolog.Level{
 	election.EventSaveFailed:    zerolog.ErrorLevel,
 	election.EventHandover:      zerolog.InfoLevel,
 	election.EventEpoch:         zerolog.InfoLevel,
+	election.EventLogLost:       zerolog.ErrorLevel,
+	election.EventMaybeLost:     zerolog.WarnLevel,
 }
 
 var sentences = map[election.EventType]string{
@@ -41,6 +43,9 @@ var sentences = map[election.EventType]string{
 	election.EventSaveFailed:    "State not saved",
 	election.EventHandover:      "Handing over",
 	election.EventEpoch:         "Reigning on under a new epoch",
+	election.EventSealed:        "The log has ended for the hand-over",
+	election.EventLogLost:       "Records of the cache are lost with the instance that held them",
+	election.EventMaybeLost:     "Acknowledged records of the cache may be lost",
 }
 
 // log writes the line of an event. Promotion has two, as in the Java original.

@@ -52,6 +52,16 @@ type Config struct {
 	Sender   Sender
 	Packets  <-chan listen.Received
 	Work     Work
+	// LogAt says where this instance's copy of the cache's log stands. It is
+	// asked before each step, from the manager's goroutine, and must return at
+	// once. Nil: there is no cache.
+	LogAt func() election.LogAt
+	// Barrier and Seal begin what election.EventBarrier and election.EventSeal
+	// ask for, and return at once; the answer is told later with [Manager.Tell],
+	// as election.BarrierDone and election.Sealed. Nil: there is nothing to pull
+	// or to seal, and the manager answers itself.
+	Barrier func(election.Event)
+	Seal    func(election.Event)
 	// Observe is told every event, from the manager's goroutine; it must return
 	// at once. May be nil.
 	Observe func(election.Event)
@@ -71,6 +81,7 @@ type Manager struct {
 	saves   chan save
 	saved   chan savedResult
 	guard   Guard
+	logAt   election.LogAt
 	started bool // the first heartbeat after listening has been sent
 	gone    bool // EventStopped was told
 }
@@ -164,8 +175,19 @@ func (m *Manager) readAll() {
 	}
 }
 
-// step runs the machine once and performs its output: save, send, tell.
+// step tells the machine what happened, and before that where the log stands.
 func (m *Manager) step(in election.Input) {
+	if m.cfg.LogAt != nil {
+		if at := m.cfg.LogAt(); at != m.logAt {
+			m.logAt = at
+			m.perform(at)
+		}
+	}
+	m.perform(in)
+}
+
+// perform runs the machine once and does what its output says: save, send, tell.
+func (m *Manager) perform(in election.Input) {
 	out := m.machine.Step(m.now(), in)
 	if out.Save != nil {
 		m.save(save{*out.Save, out.SaveSeq})
@@ -219,8 +241,17 @@ func (m *Manager) tell(events []election.Event) {
 	for _, e := range events {
 		switch e.Type {
 		case election.EventBarrier:
-			epoch := e.Epoch
-			go m.call(func() { m.step(election.BarrierDone{Epoch: epoch}) })
+			if m.cfg.Barrier == nil {
+				go m.call(func() { m.step(election.BarrierDone{Epoch: e.Epoch}) })
+				break
+			}
+			m.cfg.Barrier(e)
+		case election.EventSeal:
+			if m.cfg.Seal == nil {
+				go m.call(func() { m.step(election.Sealed{Log: m.logAt.Log, Acked: true}) })
+				break
+			}
+			m.cfg.Seal(e)
 		case election.EventOpened:
 			m.cfg.Work.Open(e.Epoch)
 		case election.EventEpoch:
@@ -290,7 +321,12 @@ func (m *Manager) call(f func()) error {
 
 // Tell gives the machine an input and returns when it has been taken in.
 func (m *Manager) Tell(in election.Input) error {
-	return m.call(func() { m.step(in) })
+	return m.call(func() {
+		if _, ok := in.(election.Refused); ok {
+			m.readAll() // a master's last packets count before its silence
+		}
+		m.step(in)
+	})
 }
 
 // WorkStopped says that nothing of the work runs any more. It does not block.

@@ -58,7 +58,7 @@ const (
 	KindResign                    // my reign is over; here is my heir
 	KindPrepare                   // will you take over?
 	KindReady                     // I will
-	KindBehind                    // you claim with an older log than mine (reserved for the cache)
+	KindBehind                    // you claim with an older log than mine: see its position
 	KindLeave                     // I stop
 	KindRequest                   // master, hand over to this one (needs a key, or force)
 	kindEnd
@@ -116,9 +116,12 @@ const (
 	FlagStalled                     // was late by more than a delay just now
 	FlagIsolated                    // hears none of the peers it had
 	FlagGone                        // this claim rests on an obituary
-	FlagSure                        // surely in step with the dead master's log
+	FlagSure                        // surely holds all that the last master acknowledged
 	FlagForced                      // this claim or reign was ordered by an operator, without votes
 	FlagEmbargo                     // restarted voter that does not promise yet
+	FlagCommand                     // runs a command, which may outlive its process
+	FlagRefused                     // this claim rests on a refused connection: who knows better, object
+	FlagConnected                   // the stream to the master that this packet names is open
 )
 
 // Has reports whether all flags of g are set.

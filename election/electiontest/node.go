@@ -336,6 +336,8 @@ func (n *node) do(e election.Event) {
 	switch e.Type {
 	case election.EventBarrier:
 		later(s.sc.Barrier, election.BarrierDone{Epoch: e.Epoch})
+	case election.EventSeal:
+		later(time.Millisecond, election.Sealed{Acked: true})
 	case election.EventOpened:
 		n.working = true
 		n.workRun++
