@@ -10,6 +10,7 @@ import (
 	"math"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -19,6 +20,7 @@ import (
 // api answers requests. It holds no state of its own.
 type api struct {
 	node   Node
+	caches Caches // nil: none
 	log    zerolog.Logger
 	routes map[string]route
 }
@@ -26,8 +28,8 @@ type api struct {
 // route is the handler of each method of a path.
 type route map[string]func(http.ResponseWriter, *http.Request) error
 
-func newAPI(node Node, log zerolog.Logger) *api {
-	a := &api{node: node, log: log}
+func newAPI(node Node, caches Caches, log zerolog.Logger) *api {
+	a := &api{node: node, caches: caches, log: log}
 	get := func(h func(http.ResponseWriter, *http.Request) error) route {
 		return route{http.MethodGet: h, http.MethodHead: h}
 	}
@@ -41,6 +43,8 @@ func newAPI(node Node, log zerolog.Logger) *api {
 	a.routes = map[string]route{
 		"/v1/status":      get(a.status),
 		"/v1/events":      {http.MethodGet: a.events},
+		"/v1/cache":       get(a.cacheStats),
+		"/v1/in-flight":   get(a.inFlight),
 		"/v1/switchover":  post(a.switchover),
 		"/v1/drain":       post(a.drain),
 		"/v1/resume":      post(a.resume),
@@ -65,6 +69,9 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}()
 	methods, ok := a.routes[r.URL.Path]
+	if !ok {
+		methods, ok = a.cacheRoute(r.URL)
+	}
 	if !ok {
 		writeProblem(w, &Error{Kind: KindUnknown, Detail: fmt.Sprintf("no such path: %s", r.URL.Path), Mend: "try /v1/status"})
 		return
@@ -222,12 +229,9 @@ func (a *api) ordered(w http.ResponseWriter, r *http.Request, err error) error {
 
 // readBody reads an order. No body is an order with nothing said.
 func readBody(w http.ResponseWriter, r *http.Request, into any) error {
-	b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	b, err := readAll(w, r, maxBody)
 	if err != nil {
-		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-			return &Error{Kind: KindTooLarge, Detail: fmt.Sprintf("the body has more than %d bytes", maxBody)}
-		}
-		return usage(fmt.Sprintf("read the body: %v", err), "")
+		return err
 	}
 	if len(bytes.TrimSpace(b)) == 0 {
 		return nil
@@ -255,12 +259,17 @@ func writeJSON(w http.ResponseWriter, code int, kind string, v any) error {
 	if err != nil {
 		return fmt.Errorf("write the answer: %w", err)
 	}
+	writeBytes(w, code, kind, append(b, '\n'))
+	return nil
+}
+
+func writeBytes(w http.ResponseWriter, code int, kind string, b []byte) {
 	h := w.Header()
 	h.Set("Content-Type", kind)
+	h.Set("Content-Length", strconv.Itoa(len(b)))
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTimeout))
 	w.WriteHeader(code)
-	_, _ = w.Write(append(b, '\n')) // the caller is gone if this fails; nobody is left to tell
-	return nil
+	_, _ = w.Write(b) // the caller is gone if this fails; nobody is left to tell
 }

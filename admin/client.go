@@ -1,7 +1,6 @@
 package admin
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -19,7 +18,7 @@ import (
 const answerTimeout = 5 * time.Second
 
 // maxAnswer is the most a Client reads of one answer or event.
-const maxAnswer = 4 << 20
+const maxAnswer = 16 << 20
 
 // Client speaks to one instance. It holds no connection between calls, so there
 // is nothing to close. Safe for concurrent use.
@@ -101,33 +100,7 @@ func (c *Client) Maintenance(ctx context.Context, d time.Duration) (Status, erro
 // without an error when ctx does; with one when the instance stops or cuts the
 // reader off. Breaking out of the loop hangs up.
 func (c *Client) Events(ctx context.Context) iter.Seq2[Event, error] {
-	return func(yield func(Event, error) bool) {
-		ctx, cancel := context.WithCancel(ctx)
-		defer cancel()
-		resp, err := c.do(ctx, http.MethodGet, "/v1/events", nil)
-		if err != nil {
-			if ctx.Err() == nil {
-				yield(Event{}, err)
-			}
-			return
-		}
-		defer resp.Body.Close()
-		lines := bufio.NewScanner(resp.Body)
-		lines.Buffer(nil, maxAnswer)
-		for lines.Scan() {
-			var e Event
-			if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
-				yield(Event{}, fmt.Errorf("read an event: %w", err))
-				return
-			}
-			if !yield(e, nil) {
-				return
-			}
-		}
-		if ctx.Err() == nil {
-			yield(Event{}, &Error{Kind: KindNotReached, Detail: "the stream of events ended: the instance is gone or has cut it off", Err: lines.Err()})
-		}
-	}
+	return stream[Event](ctx, c, "/v1/events", "events")
 }
 
 // call sends one request and reads its answer.
@@ -155,20 +128,23 @@ func (c *Client) call(ctx context.Context, method, path string, body, answer any
 
 // do sends one request; an answer that is no success becomes its error.
 func (c *Client) do(ctx context.Context, method, path string, body any) (*http.Response, error) {
-	var sent io.Reader
-	if body != nil {
-		b, err := json.Marshal(body)
-		if err != nil {
-			return nil, fmt.Errorf("write the request: %w", err)
-		}
-		sent = bytes.NewReader(b)
+	if body == nil {
+		return c.send(ctx, method, path, nil, nil)
 	}
-	req, err := http.NewRequestWithContext(ctx, method, "http://instance"+path, sent)
+	b, err := json.Marshal(body)
 	if err != nil {
 		return nil, fmt.Errorf("write the request: %w", err)
 	}
-	if body != nil {
-		req.Header.Set("Content-Type", "application/json")
+	return c.send(ctx, method, path, bytes.NewReader(b), http.Header{"Content-Type": {"application/json"}})
+}
+
+func (c *Client) send(ctx context.Context, method, path string, body io.Reader, header http.Header) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, method, "http://instance"+path, body)
+	if err != nil {
+		return nil, fmt.Errorf("write the request: %w", err)
+	}
+	for name, values := range header {
+		req.Header[name] = values
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {

@@ -1,10 +1,11 @@
 // Package admin is the door to a running instance: an HTTP API over a Unix
 // socket, and the client that the command line uses to knock on it.
 //
-// [Server] serves a [Node], the interface that the assembled instance fulfils.
-// [Client] speaks to one socket; [Find] says which sockets of this machine
-// have somebody behind them. The types [Status] and [Event] are the JSON that
-// scripts see: fields are added, never changed or taken away.
+// [Server] serves a [Node] and its [Caches], interfaces that the assembled
+// instance fulfils. [Client] speaks to one socket; [Find] says which sockets of
+// this machine have somebody behind them. The types [Status], [Event] and
+// those of the cache are the JSON that scripts see: fields are added, never
+// changed or taken away.
 //
 //	GET  /v1/status                     Status
 //	GET  /v1/events                     Events, one JSON object a line, the present state first;
@@ -14,6 +15,15 @@
 //	POST /v1/resume                                      Status
 //	POST /v1/promote      {"force":false}                Status
 //	POST /v1/maintenance  {"on":true,"for":"30m"}        Status
+//	GET  /v1/cache                      CacheStats: the names, and how complete they are here
+//	GET  /v1/cache/{cache}              CachePage: after=KEY limit=100 state=in-flight|done|failed
+//	                                    workflow=NAME orphans=1; next is the key to go on after
+//	GET  /v1/cache/{cache}?watch=1      CacheChanges from now on, streamed as the events are
+//	GET  /v1/cache/{cache}/{key}        CacheItem; the bare value when Accept says
+//	                                    application/octet-stream; orphan=1
+//	PUT  /v1/cache/{cache}/{key}        the body is the value; inFlight=1 pins it; timeoutMs=5000
+//	DELETE /v1/cache/{cache}/{key}      orphan=1 drops the orphans of that key instead
+//	GET  /v1/in-flight                  CachePage: cache=NAME after=KEY limit=100 workflow=NAME
 //	GET  /healthz                       200 while the instance answers
 //	GET  /master /primary /leader       200 if it is master, else 503
 //	GET  /slave /replica                200 if it is a slave, else 503
@@ -21,13 +31,21 @@
 // Every body may be left out; its fields are then zero. What goes wrong is
 // told as RFC 9457 problem details, see [Error].
 //
+// Keys of a cache are any bytes. In a path they are percent-encoded, slashes
+// may stay. In JSON a key that is not UTF-8, and a value that is no printable
+// text, is base64 and has "base64" in the field beside it (keyEncoding,
+// encoding, nextEncoding); after takes such a key with afterEncoding=base64.
+// What a slave answers is its copy: the copy field says of whom and how far
+// behind. Only the master writes; a slave's answer names it.
+//
 // Who may speak: the folder of the socket is closed to others (0700), the
 // socket too (0600), and on Linux the kernel is asked who has dialled: the
 // same user and root are let in, nobody else. There is no further
 // authentication, so who can become that user can give every order.
 //
-// Not promised: that no event is missed. A reader that is too slow is cut off
-// rather than let it hold up the instance; it sees an event of type [EventCut]
-// when there is still a way to tell it, and starts anew with the present
-// state.
+// Not promised: that pages fit together while the cache changes, or that no
+// event is missed. A reader that is too slow is cut off rather than let it
+// hold up the instance; it sees an event of type [EventCut] (of a cache, a
+// change of [OpCut]) when there is still a way to tell it, and starts anew with
+// the present state.
 package admin

@@ -13,13 +13,14 @@ type Kind string
 const (
 	KindUsage       Kind = "usage"          // the request makes no sense: 400
 	KindForbidden   Kind = "forbidden"      // the caller may not: 403
-	KindUnknown     Kind = "unknown"        // no such path, or no instance of that name: 404
+	KindUnknown     Kind = "unknown"        // no such path, instance, cache or key: 404
 	KindMethod      Kind = "method"         // the path is there, the method is not: 405
 	KindTooLarge    Kind = "too-large"      // the body exceeds its limit: 413
 	KindRefused     Kind = "refused"        // possible in general, not in this state: 409
 	KindNotMaster   Kind = "not-master"     // only the master can do it: 409
 	KindIneligible  Kind = "ineligible"     // the named instance may not become master: 409
 	KindTimeout     Kind = "timeout"        // ordered, and not seen to be done in time: 504
+	KindFull        Kind = "full"           // no room for it now: 503
 	KindUnavailable Kind = "unavailable"    // the instance is stopping: 503
 	KindInternal    Kind = "internal"       // a fault of ours: 500
 	KindNotReached  Kind = "not-reached"    // no instance answers (client only)
@@ -41,6 +42,7 @@ var kinds = map[Kind]struct {
 	KindNotMaster:   {http.StatusConflict, "not the master"},
 	KindIneligible:  {http.StatusConflict, "may not become master"},
 	KindTimeout:     {http.StatusGatewayTimeout, "not done in time"},
+	KindFull:        {http.StatusServiceUnavailable, "no room now"},
 	KindUnavailable: {http.StatusServiceUnavailable, "the instance is stopping"},
 	KindInternal:    {http.StatusInternalServerError, "internal error"},
 }

@@ -29,6 +29,8 @@ const (
 // Config is what a Server needs.
 type Config struct {
 	Node Node
+	// Caches are what /v1/cache serves; nil: the instance keeps none.
+	Caches Caches
 	// SocketPath is where to listen. Its folder is made if it is not there.
 	SocketPath string
 	Log        zerolog.Logger
@@ -69,7 +71,7 @@ func (s *Server) Run(ctx context.Context) error {
 	var handlers room // those that still run, so that none outlives Run
 	requests, cancel := context.WithCancel(ctx)
 	defer cancel()
-	api := newAPI(s.cfg.Node, s.cfg.Log)
+	api := newAPI(s.cfg.Node, s.cfg.Caches, s.cfg.Log)
 	srv := &http.Server{
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if handlers.enter() {

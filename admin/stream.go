@@ -8,33 +8,52 @@ import (
 	"time"
 )
 
-// events streams what happens until the reader hangs up, lags, or the server stops.
-func (a *api) events(w http.ResponseWriter, r *http.Request) error {
-	sse := strings.Contains(r.Header.Get("Accept"), "text/event-stream")
-	rc := http.NewResponseController(w)
-	ctx := r.Context()
-	stream := a.node.Subscribe(ctx)
+// lines is an answer that goes on: a JSON object a line, or server-sent events
+// where the caller accepts them.
+type lines struct {
+	w   http.ResponseWriter
+	rc  *http.ResponseController
+	sse bool
+}
+
+func newLines(w http.ResponseWriter, r *http.Request) *lines {
+	l := &lines{w: w, rc: http.NewResponseController(w), sse: strings.Contains(r.Header.Get("Accept"), "text/event-stream")}
 	h := w.Header()
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Content-Type", "application/x-ndjson")
-	if sse {
+	if l.sse {
 		h.Set("Content-Type", "text/event-stream")
 	}
+	return l
+}
 
+// write adds one object; kind is its name as a server-sent event.
+func (l *lines) write(kind string, b []byte) bool {
+	// A reader that takes nothing for this long is gone.
+	_ = l.rc.SetWriteDeadline(time.Now().Add(writeTimeout))
+	var err error
+	if l.sse {
+		_, err = fmt.Fprintf(l.w, "event: %s\ndata: %s\n\n", oneLine(kind), b)
+	} else {
+		_, err = l.w.Write(append(b, '\n'))
+	}
+	return err == nil
+}
+
+func (l *lines) flush() bool {
+	_ = l.rc.SetWriteDeadline(time.Now().Add(writeTimeout))
+	return l.rc.Flush() == nil
+}
+
+// events streams what happens until the reader hangs up, lags, or the server stops.
+func (a *api) events(w http.ResponseWriter, r *http.Request) error {
+	ctx := r.Context()
+	stream := a.node.Subscribe(ctx)
+	out := newLines(w, r)
 	write := func(e Event) bool {
 		b, err := json.Marshal(e)
-		if err != nil {
-			return false
-		}
-		// A reader that takes nothing for this long is gone.
-		_ = rc.SetWriteDeadline(time.Now().Add(writeTimeout))
-		if sse {
-			_, err = fmt.Fprintf(w, "event: %s\ndata: %s\n\n", oneLine(e.Type), b)
-		} else {
-			_, err = w.Write(append(b, '\n'))
-		}
-		return err == nil && rc.Flush() == nil
+		return err == nil && out.write(e.Type, b) && out.flush()
 	}
 
 	var last Event
