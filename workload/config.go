@@ -31,8 +31,12 @@ type Config struct {
 	// amount of output can slow the node or the keeper. Nil means /dev/null.
 	Stdin, Stdout, Stderr *os.File
 	// HoldFiles are inherited by the keeper, which keeps them open until the
-	// tree is dead, and not by COMMAND. A lock on such a file lives as long.
+	// tree is dead (and, with an Obituary, the node too), and not by COMMAND. A
+	// lock on such a file lives as long. Whoever writes to one after that ends
+	// the keeper: it is a successor, who needs the node's port.
 	HoldFiles []*os.File
+	// Obituary, if there is one, is told by the keeper when the node is dead.
+	Obituary *Obituary
 	// NewPrivileges lets COMMAND gain privileges by set-user-id programs.
 	// Such a program outlives a keeper that is killed.
 	NewPrivileges bool

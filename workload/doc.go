@@ -16,6 +16,31 @@
 // the keeper itself is killed, COMMAND's own process dies by its parent-death
 // signal and the node, if it called [BecomeSubreaper], kills the rest.
 //
+// # The obituary
+//
+// With [Config.Obituary] the keeper also has a copy of the node's listening
+// socket, a pidfd of the node, and a secret whose hash the node's peers know.
+// Once no descendant is left and the node's process is gone (not merely its
+// pipe closed) it accepts in the node's place and tells each that dials 60
+// bytes, big endian:
+//
+//	0        4          20       52    60
+//	| "ILHO" | instance | secret | age |
+//
+// then ends its sending side and reads until the other has ended too, or for
+// 200 ms. The age is in nanoseconds since the node's process was seen to be
+// gone. Whoever knows the secret knows that all is dead and need not wait for
+// silence to prove it. The keeper leaves [Obituary.Linger] after it began to
+// tell, a second after the last that it told, when something writes to one of
+// [Config.HoldFiles], or a second after it was asked to end by a signal.
+//
+// As long as the node lives, frozen or not, nothing is accepted and nothing
+// told. When the keeper was killed before, or with the node, nothing is ever
+// told: connections are refused, which proves nothing about descendants.
+//
+// A node that runs no COMMAND has such a keeper too, by [StartBare]: it sleeps
+// until the node's death.
+//
 // [Supervisor] says what follows an exit (restart, resign, leave), [Health]
 // runs the health command.
 //
@@ -51,6 +76,10 @@
 // descendant. A process in uninterruptible sleep dies when the kernel lets it.
 // COMMAND may not gain privileges by set-user-id programs (unless
 // [Config.NewPrivileges] is set), since that clears the parent-death signal.
+//
+// The obituary speaks of the node's process and COMMAND's descendants. What
+// else the node started (a health command) had no leave to work and is not
+// waited for. Whoever may read the memory of node or keeper can read the secret.
 //
 // Everything is there on Linux 5.10 or later. Elsewhere the package compiles
 // and [Start], [KeeperMain] and [NewHealth] say that they cannot work.

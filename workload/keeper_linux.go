@@ -1,14 +1,12 @@
 package workload
 
 import (
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
 	"os/signal"
 	"runtime"
 	"runtime/debug"
-	"strconv"
 	"syscall"
 	"time"
 
@@ -21,44 +19,14 @@ import (
 const (
 	fdFrames  = 3 // from the node
 	fdReports = 4 // to the node
-	fdHeld    = 5 // and following: Config.HoldFiles
+
+	// With an obituary.
+	fdListener  = 5 // the node's
+	fdNode      = 6 // pidfd of the node
+	fdTestament = 7 // pipe with the instance and its secret
+
+	// Config.HoldFiles follow.
 )
-
-// order is what the node wants of its keeper, as the words behind the verb.
-type order struct {
-	instance   [8]byte
-	held       int
-	privileges bool
-	path       string
-	argv       []string
-}
-
-// words is the inverse of parseOrder.
-func (o order) words() []string {
-	privileges := "no-new-privileges"
-	if o.privileges {
-		privileges = "new-privileges"
-	}
-	return append([]string{hex.EncodeToString(o.instance[:]), strconv.Itoa(o.held), privileges, o.path}, o.argv...)
-}
-
-func parseOrder(words []string) (order, error) {
-	if len(words) < 5 {
-		return order{}, fmt.Errorf("keeper: it is started by interlok-ha run, not by hand")
-	}
-	var o order
-	id, err := hex.DecodeString(words[0])
-	if err != nil || len(id) != len(o.instance) {
-		return order{}, fmt.Errorf("keeper: instance %q", words[0])
-	}
-	o.instance = [8]byte(id)
-	if o.held, err = strconv.Atoi(words[1]); err != nil || o.held < 0 {
-		return order{}, fmt.Errorf("keeper: number of held files %q", words[1])
-	}
-	o.privileges = words[2] == "new-privileges"
-	o.path, o.argv = words[3], words[4:]
-	return o, nil
-}
 
 // keeper is the state of a keeper process. Its one thread owns it.
 type keeper struct {
@@ -73,8 +41,10 @@ type keeper struct {
 	cause  Cause           // why the end has come; 0 = it has not
 	errno  syscall.Errno   // of a start that failed
 
+	herald *herald // nil without an obituary
+
 	timer  int            // timerfd on CLOCK_BOOTTIME
-	poll   [3]unix.PollFd // frames, timer, COMMAND's own process
+	poll   [4]unix.PollFd // frames, timer, COMMAND's own process, the node's
 	buf    [128 * frameSize]byte
 	filled int
 	out    [frameSize]byte
@@ -101,7 +71,15 @@ func KeeperMain(args, environ []string) int {
 
 	o, err := parseOrder(args)
 	if err == nil {
-		err = inherited(o.held)
+		err = inherited(o)
+	}
+	k := &keeper{order: o, lease: lease{instance: o.instance}, environ: environ}
+	k.poll = [4]unix.PollFd{{Fd: fdFrames, Events: unix.POLLIN}, {Fd: -1}, {Fd: -1}, {Fd: -1}}
+	deaf := make(chan os.Signal, 1)
+	if err == nil && o.linger > 0 {
+		k.herald = &herald{listener: fdListener, node: fdNode, linger: o.linger, held: o.held, asked: deaf}
+		k.poll[3] = unix.PollFd{Fd: fdNode, Events: unix.POLLIN}
+		err = k.herald.inherit()
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "interlok-ha:", err)
@@ -110,29 +88,26 @@ func KeeperMain(args, environ []string) int {
 	// Told to end by anybody but the node, the keeper stays: whoever signals
 	// the whole group or cgroup means COMMAND's planned stop, and that is the
 	// node's to order. Notified, not ignored: COMMAND would inherit the latter.
-	deaf := make(chan os.Signal, 1)
 	for _, sig := range []os.Signal{unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM, unix.SIGUSR1, unix.SIGUSR2, unix.SIGALRM} {
 		if !signal.Ignored(sig) {
 			signal.Notify(deaf, sig)
 		}
 	}
-	timer, err := harden(o.privileges)
-	if err != nil {
+	if k.timer, err = harden(o.privileges); err != nil {
 		fmt.Fprintln(os.Stderr, "interlok-ha: keeper:", err)
 		return 1 // the node reads a closed pipe and says that the keeper was lost
 	}
-	k := &keeper{order: o, lease: lease{instance: o.instance}, environ: environ, timer: timer}
-	k.poll = [3]unix.PollFd{{Fd: fdFrames, Events: unix.POLLIN}, {Fd: int32(timer), Events: unix.POLLIN}, {Fd: -1}}
+	k.poll[1] = unix.PollFd{Fd: int32(k.timer), Events: unix.POLLIN}
 	k.run()
 	return 0
 }
 
 // inherited checks that the node's pipes are where they should be, and keeps
 // every file of the node's from COMMAND.
-func inherited(held int) error {
-	for fd := fdFrames; fd < fdHeld+held; fd++ {
+func inherited(o order) error {
+	for fd := fdFrames; fd < o.fixed()+o.held; fd++ {
 		var stat unix.Stat_t
-		if err := unix.Fstat(fd, &stat); err != nil || fd < fdHeld && stat.Mode&unix.S_IFMT != unix.S_IFIFO {
+		if err := unix.Fstat(fd, &stat); err != nil || fd <= fdReports && stat.Mode&unix.S_IFMT != unix.S_IFIFO {
 			return fmt.Errorf("keeper: file %d was not inherited: it is started by interlok-ha run, not by hand", fd)
 		}
 		unix.CloseOnExec(fd)
@@ -175,22 +150,38 @@ func harden(privileges bool) (int, error) {
 
 // run keeps COMMAND until its tree is dead, and tells the node.
 func (k *keeper) run() {
+	if k.order.path == "" {
+		k.report(frame{kind: kindStarted})
+	}
 	for {
 		alive := k.reap()
 		k.listen()
+		if k.poll[3].Revents&unix.POLLIN != 0 { // somebody else may hold the pipe
+			k.end(causeNodeGone)
+		}
 		k.judge(boottime.Now(), alive)
 		if k.cause != 0 {
 			break
+		}
+		if k.order.path == "" {
+			k.sleep(-1)
+			continue
 		}
 		if k.pid == 0 && k.fed {
 			k.start()
 			continue
 		}
 		k.arm()
-		k.sleep(time.Second) // the pause only bounds how long an orphan stays a zombie
+		k.sleep(1000) // only bounds how long an orphan stays a zombie
 	}
 	k.killTree()
 	k.farewell()
+	// Here no descendant is left. If the node is gone too, be it that it went
+	// while the tree was killed for another reason, all that it ran is dead:
+	// it starts no second keeper while there is this one.
+	if h := k.herald; h != nil && (k.cause == causeNodeGone && h.after() || h.look(0)) {
+		h.serve()
+	}
 }
 
 // listen takes the frames that have come. All of them: each is an absolute
@@ -335,6 +326,9 @@ func (k *keeper) killTree() {
 	}
 	self := os.Getpid()
 	for pause := time.Millisecond; k.reap(); pause = min(2*pause, 50*time.Millisecond) {
+		if k.herald != nil {
+			k.herald.look(0) // from then on its age counts
+		}
 		k.doze(pause)
 		if !k.reap() {
 			return
@@ -350,9 +344,7 @@ func (k *keeper) killTree() {
 	}
 }
 
-// farewell tells what happened, after the tree is dead. With the node gone it
-// is here that a keeper which holds the node's listener has its say: this
-// point is reached only when no descendant is left.
+// farewell tells the node what happened, after the tree is dead.
 func (k *keeper) farewell() {
 	status := uint64(noStatus)
 	if k.reaped {
@@ -401,11 +393,11 @@ func (k *keeper) arm() {
 	_ = unix.TimerfdSettime(k.timer, unix.TFD_TIMER_ABSTIME, &spec, nil)
 }
 
-// sleep waits for a frame, the timer, the end of COMMAND's own process, that of
-// another descendant, or the pause. SIGCHLD has a handler (the runtime's), so
+// sleep waits for a frame, the timer, the end of COMMAND's own process or of the
+// node's, that of another descendant, or so many milliseconds. SIGCHLD has a handler (the runtime's), so
 // it interrupts the wait; should it come just before, the pause ends it.
-func (k *keeper) sleep(pause time.Duration) {
-	_, _ = unix.Poll(k.poll[:], int(pause.Milliseconds()))
+func (k *keeper) sleep(pause int) {
+	_, _ = unix.Poll(k.poll[:], pause)
 }
 
 // doze waits for a child's end or the pause.

@@ -30,6 +30,11 @@ func TestMain(m *testing.M) {
 			os.Exit(KeeperMain(os.Args[2:], os.Environ()))
 		case "test-node":
 			testNode(os.Args[2])
+		case "test-mortal":
+			testMortal(os.Args[2], os.Args[3])
+		case "test-sleep":
+			time.Sleep(time.Minute)
+			os.Exit(0)
 		case "test-tree":
 			testTree()
 		case "test-middle":

@@ -3,6 +3,7 @@ package workload
 import (
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -57,16 +58,55 @@ func Start(cfg Config, reign Reign, until time.Duration) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
+	p := newProcess(cfg, reign)
+	if err := p.launch(path, func() { p.Feed(reign.Epoch, until) }); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// StartBare starts a keeper without a COMMAND, for a node that only holds the
+// role: it waits for the node's death, to tell of it. The Config needs an
+// Obituary and no Command. The keeper is not fed and never expires; Started
+// says that it is there, and Pid stays 0.
+func StartBare(cfg Config, reign Reign) (*Process, error) {
+	if cfg.Obituary == nil {
+		return nil, errors.New("start keeper: it has neither a command nor an obituary")
+	}
+	cfg.Command = nil
+	p := newProcess(cfg, reign)
+	if err := p.launch("", func() {}); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+func newProcess(cfg Config, reign Reign) *Process {
 	var mark [8]byte
 	_, _ = rand.Read(mark[:]) // never fails
-	p := &Process{
+	return &Process{
 		cfg: cfg, reign: reign, run: hex.EncodeToString(mark[:]),
 		started: make(chan struct{}), done: make(chan struct{}),
 	}
+}
 
+// bare reports whether there is a keeper and nothing to keep.
+func (p *Process) bare() bool { return p.cfg.Command == nil }
+
+// launch starts the keeper for the program at path. First is called when the
+// pipe is there and the keeper is not.
+func (p *Process) launch(path string, first func()) error {
+	if len(os.Args) > 1 && os.Args[1] == verb {
+		return errors.New("start keeper: this process was to be one: its main must call KeeperMain")
+	}
+	last, err := p.testament()
+	if err != nil {
+		return fmt.Errorf("start keeper: %w", err)
+	}
+	defer closeAll(last)
 	var pipe [2]int
 	if err := unix.Pipe2(pipe[:], unix.O_CLOEXEC); err != nil {
-		return nil, fmt.Errorf("start keeper: %w", os.NewSyscallError("pipe2", err))
+		return fmt.Errorf("start keeper: %w", os.NewSyscallError("pipe2", err))
 	}
 	p.frames = pipe[1]
 	framesRead := os.NewFile(uintptr(pipe[0]), "frames")
@@ -74,13 +114,18 @@ func Start(cfg Config, reign Reign, until time.Duration) (*Process, error) {
 	if err != nil {
 		_ = framesRead.Close()
 		_ = unix.Close(p.frames)
-		return nil, fmt.Errorf("start keeper: %w", err)
+		return fmt.Errorf("start keeper: %w", err)
 	}
 	p.reports = reportsRead
 	_ = unix.SetNonblock(p.frames, true) // a valid descriptor: cannot fail
 
-	p.cmd = p.keeper(path, framesRead, reportsWrite)
-	p.Feed(reign.Epoch, until)
+	files := []*os.File{framesRead, reportsWrite}
+	if len(last) > 0 {
+		files = append(files, p.cfg.Obituary.Listener)
+		files = append(files, last...)
+	}
+	p.cmd = p.keeper(path, files)
+	first()
 	p.lastEcho.Store(int64(boottime.Now()))
 	kin.Lock()
 	err = p.cmd.Start()
@@ -93,21 +138,21 @@ func Start(cfg Config, reign Reign, until time.Duration) (*Process, error) {
 	if err != nil {
 		_ = reportsRead.Close()
 		_ = unix.Close(p.frames)
-		return nil, fmt.Errorf("start keeper: %w", err)
+		return fmt.Errorf("start keeper: %w", err)
 	}
 	var table procTable
 	if line, ok := table.read(p.cmd.Process.Pid); ok {
 		p.born = line.start
 	}
 	go p.watch()
-	return p, nil
+	return nil
 }
 
 // keeper returns the command that starts the keeper. It has a session of its
 // own: a terminal's interrupt is the node's to hear, and since no process can
 // enter an existing session, whoever descends from the keeper is never in the
 // node's (see sweep).
-func (p *Process) keeper(path string, frames, reports *os.File) *exec.Cmd {
+func (p *Process) keeper(path string, files []*os.File) *exec.Cmd {
 	executable := p.cfg.Executable
 	if executable == "" {
 		executable = "/proc/self/exe"
@@ -116,12 +161,15 @@ func (p *Process) keeper(path string, frames, reports *os.File) *exec.Cmd {
 		instance: [8]byte(p.reign.ID[:8]), held: len(p.cfg.HoldFiles),
 		privileges: p.cfg.NewPrivileges, path: path, argv: p.cfg.Command,
 	}
+	if len(files) > 2 {
+		o.linger = p.cfg.Obituary.Linger
+	}
 	cmd := &exec.Cmd{
 		Path:        executable,
 		Args:        append([]string{"interlok-ha", verb}, o.words()...),
 		Env:         p.reign.environ(p.cfg.Env, p.run),
 		Dir:         p.cfg.Dir,
-		ExtraFiles:  append([]*os.File{frames, reports}, p.cfg.HoldFiles...),
+		ExtraFiles:  append(files, p.cfg.HoldFiles...),
 		SysProcAttr: &syscall.SysProcAttr{Setsid: true},
 	}
 	// A nil *os.File in an interface is not nil.
@@ -142,7 +190,7 @@ func (p *Process) keeper(path string, frames, reports *os.File) *exec.Cmd {
 // replaces what was allowed. It reports whether the keeper's pipe took it; if
 // not, nothing was renewed.
 func (p *Process) Feed(epoch uint64, until time.Duration) bool {
-	return p.send(kindFeed, epoch, until)
+	return !p.bare() && p.send(kindFeed, epoch, until)
 }
 
 // Stop asks COMMAND and its descendants to end (SIGTERM) and kills, after
@@ -246,9 +294,11 @@ func (p *Process) watch() {
 		} else {
 			log.Warn().Msg("Keeper did not answer: killed, with what it left")
 		}
-		newSweeper(p.run, p.born).sweep(func(left int) {
-			log.Error().Int("processes", left).Msg("Descendants of the command cannot be killed")
-		})
+		if !p.bare() { // a bare one leaves nothing
+			newSweeper(p.run, p.born).sweep(func(left int) {
+				log.Error().Int("processes", left).Msg("Descendants of the command cannot be killed")
+			})
+		}
 	}
 	p.mu.Lock()
 	_ = unix.Close(p.frames)
@@ -257,7 +307,11 @@ func (p *Process) watch() {
 		p.force.Stop()
 	}
 	p.mu.Unlock()
-	log.Info().Stringer("result", p.result).Msg("Command ended")
+	if p.bare() {
+		log.Debug().Stringer("result", p.result).Msg("Keeper ended")
+	} else {
+		log.Info().Stringer("result", p.result).Msg("Command ended")
+	}
 	close(p.done)
 }
 
@@ -282,6 +336,9 @@ func (p *Process) listen() bool {
 			case kindStarted:
 				p.pid.Store(int64(f.value))
 				close(p.started)
+				if p.bare() {
+					continue
+				}
 				p.cfg.Log.Info().Int64("pid", p.pid.Load()).Strs("command", p.cfg.Command).Msg("Command started")
 			case kindFailed:
 				startErr = describe(p.cfg.Command[0], syscall.Errno(f.value))

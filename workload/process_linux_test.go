@@ -119,6 +119,7 @@ func TestStartErrors(t *testing.T) {
 func TestCommandSees(t *testing.T) {
 	t.Setenv("INTERLOK_TEST_LEAK", "1")
 	held, _ := pipe(t)
+	_, obituary := listener(t)
 	r, w := pipe(t)
 	dir := t.TempDir()
 	words := []string{"$(touch bad)", "a\nb", "`id`", "", "*", "; exit 1"}
@@ -126,7 +127,7 @@ func TestCommandSees(t *testing.T) {
 	p, err := Start(Config{
 		Command: append([]string{"/bin/sh", "-c", script, "sh"}, words...),
 		Env:     []string{"PATH=/bin:/usr/bin", "A=b", "INTERLOK_HA_TOKEN=stale", "INTERLOK_HA_SOCKET=stale"},
-		Dir:     dir, Stdout: w, Stderr: os.Stderr, HoldFiles: []*os.File{held},
+		Dir:     dir, Stdout: w, Stderr: os.Stderr, HoldFiles: []*os.File{held}, Obituary: obituary,
 	}, Reign{
 		Token: "00000000000000000007-aa", Epoch: 7, Cluster: "c", Instance: "a", ID: [16]byte{0xab}, TokenFile: "/t",
 	}, hour())
@@ -385,17 +386,27 @@ func TestKeeperFootprint(t *testing.T) {
 			time.Sleep(time.Millisecond)
 		}
 	}
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
-	if err != nil {
-		t.Fatal(err)
-	}
-	m := regexp.MustCompile(`VmRSS:\s+(\d+) kB`).FindSubmatch(text)
-	kib, err := strconv.Atoi(string(m[1]))
-	if err != nil {
-		t.Fatal(err)
-	}
+	kib := resident(t, p.cmd.Process.Pid)
 	t.Logf("keeper: %.1f MiB resident", float64(kib)/1024)
 	if !raceEnabled && kib > 10<<10 {
 		t.Errorf("keeper: %d KiB resident, want at most 10 MiB", kib)
 	}
+}
+
+// resident is the memory of a process, in KiB.
+func resident(t *testing.T, pid int) int {
+	t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := regexp.MustCompile(`VmRSS:\s+(\d+) kB`).FindSubmatch(text)
+	if m == nil {
+		t.Fatalf("process %d is gone", pid)
+	}
+	kib, err := strconv.Atoi(string(m[1]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return kib
 }

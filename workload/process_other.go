@@ -16,6 +16,9 @@ type Process struct{}
 // Start returns ErrUnsupported.
 func Start(Config, Reign, time.Duration) (*Process, error) { return nil, ErrUnsupported }
 
+// StartBare returns ErrUnsupported.
+func StartBare(Config, Reign) (*Process, error) { return nil, ErrUnsupported }
+
 // Feed does nothing and reports so.
 func (*Process) Feed(uint64, time.Duration) bool { return false }
 
