@@ -13,18 +13,24 @@ const pipeSize = 264 << 10
 // KiB; this turns many of them into one system call.
 type pipe struct {
 	net.Conn
-	in *bufio.Reader
+	in *bufio.Reader // nil until the other end is known: strangers get no memory
 
 	mu   sync.Mutex // guards what follows
 	hold bool
 	out  []byte
 }
 
-func newPipe(c net.Conn) *pipe {
-	return &pipe{Conn: c, in: bufio.NewReaderSize(c, pipeSize)}
-}
+func newPipe(c net.Conn) *pipe { return &pipe{Conn: c} }
 
-func (p *pipe) Read(b []byte) (int, error) { return p.in.Read(b) }
+// widen is for the goroutine that has read so far, before others read.
+func (p *pipe) widen() { p.in = bufio.NewReaderSize(p.Conn, pipeSize) }
+
+func (p *pipe) Read(b []byte) (int, error) {
+	if p.in == nil {
+		return p.Conn.Read(b)
+	}
+	return p.in.Read(b)
+}
 
 func (p *pipe) Write(b []byte) (int, error) {
 	p.mu.Lock()

@@ -17,6 +17,7 @@ import (
 	"math/big"
 	"net"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -47,10 +48,6 @@ const (
 	bindingSize  = 32
 	roleClient   = "client"
 	roleServer   = "server"
-
-	firstPlain = 'I'  // of a hello in the clear, and of an obituary
-	firstTLS   = 0x16 // of a ClientHello
-
 )
 
 // noKeyHere is a TLS alert, access_denied: from an instance without a key to
@@ -62,6 +59,8 @@ type guard struct {
 	cluster string
 	cert    tls.Certificate
 	limit   *limit
+	within  time.Duration // a handshake, from the other end's first byte on
+	hold    time.Duration // for the first byte of an answer
 
 	mu   sync.Mutex // guards what follows
 	keys []streamKey
@@ -70,7 +69,10 @@ type guard struct {
 
 // newGuard makes the guard of a cluster. Without keys streams are in the clear.
 func newGuard(cluster string, keys [][32]byte) (*guard, error) {
-	g := &guard{cluster: cluster, limit: newLimit(maxHandshakes), open: map[*secured]struct{}{}}
+	g := &guard{
+		cluster: cluster, limit: newLimit(maxHandshakes), open: map[*secured]struct{}{},
+		within: handshakeTime, hold: holdTime,
+	}
 	var err error
 	if g.keys, err = streamKeys(cluster, keys); err != nil {
 		return nil, err
@@ -137,17 +139,19 @@ func (g *guard) forget(c *secured) {
 	delete(g.open, c)
 }
 
-// client secures a stream that this instance opened, within ctx and
-// [handshakeTime]. Without keys it returns conn as it is. An *[obituaryError]
-// says that a keeper answered; [errWrongKey] and [errHasNoKey] that the other
-// end has other keys or none. After an error conn is closed.
+// client secures a stream that this instance opened, within ctx. Without keys it
+// returns conn as it is. For the first byte of an answer it waits [holdTime]: a
+// keeper may have one only when it has ended the work. From then on the
+// handshake may take [handshakeTime]. An *[obituaryError] says that a keeper
+// answered; [errWrongKey] and [errHasNoKey] that the other end has other keys or
+// none. After an error conn is closed.
 func (g *guard) client(ctx context.Context, conn net.Conn) (net.Conn, error) {
 	keys := g.snapshot()
 	if len(keys) == 0 {
 		return conn, nil
 	}
-	c, err := g.shake(ctx, conn, func() (*secured, error) {
-		p := newPipe(&answer{Conn: conn})
+	c, err := g.shake(ctx, conn, g.hold, func(late *time.Timer) (*secured, error) {
+		p := newPipe(&answer{Conn: conn, first: func() { late.Reset(g.within) }})
 		t := tls.Client(p, &tls.Config{
 			MinVersion:                  tls.VersionTLS13,
 			InsecureSkipVerify:          true, // the proof is ours, see above
@@ -194,18 +198,18 @@ func (g *guard) server(ctx context.Context, conn net.Conn) (net.Conn, error) {
 		return nil, fmt.Errorf("secure the stream from %v: %w", conn.RemoteAddr(), errCrowded)
 	}
 	var plain net.Conn
-	c, err := g.shake(ctx, conn, func() (*secured, error) {
+	c, err := g.shake(ctx, conn, g.within, func(*time.Timer) (*secured, error) {
 		first := make([]byte, 1)
 		if _, err := io.ReadFull(conn, first); err != nil {
 			return nil, err
 		}
 		again := &peeked{Conn: conn, first: first}
 		switch keys := g.snapshot(); {
-		case first[0] != firstPlain && first[0] != firstTLS:
+		case first[0] != firstStream && first[0] != firstTLS:
 			return nil, fmt.Errorf("%w: first byte %#02x", errMalformed, first[0])
-		case first[0] == firstPlain && len(keys) > 0:
+		case first[0] == firstStream && len(keys) > 0:
 			return nil, errNeedsKey
-		case first[0] == firstPlain:
+		case first[0] == firstStream:
 			plain = again
 			return nil, nil
 		case len(keys) == 0:
@@ -257,18 +261,22 @@ func (g *guard) accept(in, raw net.Conn, keys []streamKey) (*secured, error) {
 	return nil, errWrongKey
 }
 
-// shake runs one handshake on conn within its time. It returns nil without an
-// error for a stream in the clear. After an error conn is closed.
-func (g *guard) shake(ctx context.Context, conn net.Conn, do func() (*secured, error)) (*secured, error) {
-	ctx, cancel := context.WithTimeout(ctx, handshakeTime)
-	defer cancel()
+// shake runs one handshake on conn within ctx, and before a timer ends that do
+// may set anew. It returns nil without an error for a stream in the clear. After
+// an error conn is closed.
+func (g *guard) shake(ctx context.Context, conn net.Conn, wait time.Duration, do func(*time.Timer) (*secured, error)) (*secured, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	late := time.AfterFunc(wait, func() { cancel(errSlow) })
+	defer late.Stop()
 	past := time.Unix(1, 0)
 	unhook := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(past) })
-	c, err := do()
+	c, err := do(late)
 	if !unhook() {
-		err = errors.Join(err, ctx.Err())
+		err = errors.Join(err, context.Cause(ctx))
 	}
 	if err == nil && c != nil {
+		c.pipe.widen()
 		err = g.admit(c)
 	}
 	if err != nil {
@@ -283,11 +291,10 @@ func reason(ctx context.Context, err error) error {
 	if o, ok := errors.AsType[*obituaryError](err); ok {
 		return o
 	}
-	if errors.Is(err, errHasNoKey) {
-		return errHasNoKey
-	}
-	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		return errSlow
+	for _, word := range []error{errHasNoKey, context.Cause(ctx)} {
+		if word != nil && errors.Is(err, word) {
+			return word
+		}
 	}
 	return err
 }
@@ -368,7 +375,17 @@ func (c *peeked) Read(b []byte) (int, error) {
 // an instance without a key.
 type answer struct {
 	net.Conn
-	begun bool
+	first func() // called once they are there
+	begun bool   // changed during the handshake only
+}
+
+// Write fails for nobody who may have left an answer before he went.
+func (c *answer) Write(b []byte) (int, error) {
+	n, err := c.Conn.Write(b)
+	if !c.begun && (errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET)) {
+		return len(b), nil
+	}
+	return n, err
 }
 
 func (c *answer) Read(b []byte) (int, error) {
@@ -377,10 +394,11 @@ func (c *answer) Read(b []byte) (int, error) {
 		return n, err
 	}
 	c.begun = true
+	c.first()
 	if bytes.Equal(b[:n], noKeyHere[:]) {
 		return 0, errHasNoKey
 	}
-	if b[0] != firstPlain {
+	if b[0] != firstStream {
 		return n, err
 	}
 	o, err := readObituary(io.MultiReader(bytes.NewReader(b[:n]), c.Conn))
@@ -388,6 +406,12 @@ func (c *answer) Read(b []byte) (int, error) {
 		return 0, err
 	}
 	return 0, &obituaryError{o}
+}
+
+// stale reports whether conn rests on a key that is gone.
+func (g *guard) stale(conn net.Conn) bool {
+	c, ok := conn.(*secured)
+	return ok && !holds(g.snapshot(), c.key)
 }
 
 // String hides the key.

@@ -58,15 +58,13 @@ func shakeHands(t testing.TB, client, server *guard) (s shaken) {
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		if s.client, s.clientErr = client.client(context.Background(), c); s.clientErr == nil && !client.keyed() {
-			_, s.clientErr = s.client.Write([]byte(firstPlainBytes)) // else nothing comes
+			_, s.clientErr = s.client.Write([]byte(streamMagic)) // else nothing comes
 		}
 	})
 	s.server, s.serverErr = server.server(context.Background(), d)
 	wg.Wait()
 	return s
 }
-
-const firstPlainBytes = "ILHC"
 
 // passes fails the test unless bytes get through one way, whole and in order.
 func passes(t testing.TB, from, to net.Conn, size int) {
@@ -126,7 +124,7 @@ func TestGuards(t *testing.T) {
 			}
 			if len(tt.client) == 0 { // the first bytes come again
 				var b [4]byte
-				if _, err := io.ReadFull(s.server, b[:]); err != nil || string(b[:]) != firstPlainBytes {
+				if _, err := io.ReadFull(s.server, b[:]); err != nil || string(b[:]) != streamMagic {
 					t.Errorf("first bytes %q, %v", b, err)
 				}
 			}
@@ -257,7 +255,7 @@ func TestStranger(t *testing.T) {
 		}, errWrongKey},
 		"garbage":          {func(c net.Conn) { c.Write([]byte("GET / HTTP/1.1\r\n\r\n")) }, errMalformed},
 		"garbage like TLS": {func(c net.Conn) { c.Write(append([]byte{firstTLS}, "ET / HTTP/1.1\r\n\r\n"...)) }, errMalformed},
-		"the clear":        {func(c net.Conn) { c.Write([]byte(firstPlainBytes)) }, errNeedsKey},
+		"the clear":        {func(c net.Conn) { c.Write([]byte(streamMagic)) }, errNeedsKey},
 		"an old TLS": {func(c net.Conn) {
 			tls.Client(c, &tls.Config{InsecureSkipVerify: true, MaxVersion: tls.VersionTLS12}).Handshake()
 		}, errMalformed},
@@ -469,15 +467,39 @@ func TestReadObituary(t *testing.T) {
 	}
 }
 
-// TestSlowHandshake: who says nothing is let go in time, at either end.
+// TestSlowHandshake: who says nothing, or stops half-way, is let go in time.
 func TestSlowHandshake(t *testing.T) {
-	g := newTestGuard(t, "c", keyA)
-	for name, shake := range map[string]func(context.Context, net.Conn) (net.Conn, error){"client": g.client, "server": g.server} {
-		t.Run(name, func(t *testing.T) {
+	const short, long = 50 * time.Millisecond, time.Hour
+	for _, tt := range []struct {
+		name         string
+		within, hold time.Duration
+		server       bool
+		say          []byte
+		want         error
+	}{
+		{"a server waits for a client", short, long, true, nil, errSlow},
+		{"a server waits for the rest", short, long, true, []byte{firstTLS, 3, 1, 1}, errSlow},
+		{"a client holds on", long, short, false, nil, errSlow},
+		{"a client waits for the rest", short, long, false, []byte{firstTLS, 3, 3, 1}, errSlow},
+		{"a client waits for the rest of an obituary", short, long, false, []byte(obituaryMagic), errSlow},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			here, _ := connected(t)
-			if _, err := shake(t.Context(), here); !errors.Is(err, errSlow) {
-				t.Errorf("silence: %v", err)
+			g := newTestGuard(t, "c", keyA)
+			g.within, g.hold = tt.within, tt.hold
+			shake := g.client
+			if tt.server {
+				shake = g.server
+			}
+			here, there := connected(t)
+			if _, err := there.Write(tt.say); err != nil {
+				t.Error(err)
+			}
+			if _, err := shake(t.Context(), here); !errors.Is(err, tt.want) {
+				t.Errorf("%v, want %v", err, tt.want)
+			}
+			if _, err := here.Write([]byte{1}); !errors.Is(err, net.ErrClosed) {
+				t.Errorf("it is not closed: %v", err)
 			}
 			here, _ = connected(t)
 			ctx, cancel := context.WithCancel(t.Context())
