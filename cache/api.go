@@ -78,6 +78,7 @@ const (
 	EventResync                          // a copy that differed from the master's is fetched anew
 	EventOrphans                         // Count entries of a deposed master were kept as orphans
 	EventDeposed                         // a slave has promised itself to a newer reign, or a newer one is told
+	EventSealed                          // promised to take nothing more from masters before Epoch
 	EventMember                          // gossip: Peer at Addr is there
 	EventMemberGone                      // gossip: Peer is gone
 	eventEnd
@@ -85,7 +86,7 @@ const (
 
 var eventNames = [...]string{"", "cache.connected", "cache.broken", "cache.obituary", "cache.refused", "cache.in-step",
 	"cache.out-of-step", "cache.alone", "cache.lost", "cache.maybe-lost", "cache.snapshot", "cache.resync", "cache.orphans",
-	"cache.deposed", "cache.member", "cache.member-gone"}
+	"cache.deposed", "cache.sealed", "cache.member", "cache.member-gone"}
 
 // String is the event's word in logs and in the API.
 func (t EventType) String() string {

@@ -1,0 +1,109 @@
+package cache
+
+import (
+	"fmt"
+	"net"
+	"slices"
+	"time"
+)
+
+// Orphans travel from the slave that has them to the master as records behind
+// the name of their table; the master writes them into its log, and so they
+// come back to all.
+
+// sendOrphans hands the master what only this instance has. They stay pending
+// until they come back.
+func (c *Cache) sendOrphans(conn net.Conn, all []lost) error {
+	for batch := range slices.Chunk(all, 256) {
+		var e encoder
+		for _, l := range batch {
+			if len(e.b) > segmentSize {
+				if err := c.sendFrame(conn, frameOrphans, e.b); err != nil {
+					return err
+				}
+				e = encoder{}
+			}
+			rec := orphanRecord(0, l.id, &l.orphan)
+			e.text(l.table)
+			at := len(e.b)
+			e.b = append(e.b, make([]byte, rec.size())...)
+			rec.put(e.b[at:])
+		}
+		if err := c.sendFrame(conn, frameOrphans, e.b); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *Cache) sendFrame(conn net.Conn, kind frameKind, body []byte) error {
+	_ = conn.SetWriteDeadline(time.Now().Add(writeTime))
+	_, err := conn.Write(frame(kind, body))
+	return err
+}
+
+// adopt writes a slave's orphans into the log.
+func (c *Cache) adopt(body []byte) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var rec record
+	for len(body) > 0 {
+		d := decoder{b: body}
+		name := d.text()
+		if d.fail {
+			return errMalformed
+		}
+		rest, err := rec.parse(d.b)
+		if err != nil {
+			return err
+		}
+		body = rest
+		id, o, err := parseOrphan(&rec)
+		if err != nil {
+			return err
+		}
+		if c.writing {
+			c.keep(lost{name, id, *o})
+		}
+	}
+	c.wake()
+	return nil
+}
+
+// keep writes one orphan into the log, unless it is there.
+func (c *Cache) keep(l lost) {
+	t := c.own.named(l.table)
+	i := slices.Index(c.own.index, t)
+	switch {
+	case t == nil || i < 0:
+		c.tell(Event{Type: EventOrphans, Count: 1, Detail: fmt.Sprintf("refused: there is no cache %q here", l.table)})
+		return
+	case t.orphans[l.id] != nil && t.orphans[l.id].n >= l.n, t.holds(l.id.key, l.value):
+		return
+	case len(t.orphans) >= maxOrphans && t.orphans[l.id] == nil:
+		c.tell(Event{Type: EventOrphans, Count: 1, Detail: fmt.Sprintf("refused: there are %d already; drop those that are settled", maxOrphans)})
+		return
+	}
+	rec := orphanRecord(uint8(i), l.id, &l.orphan)
+	c.own.ring.append(&rec)
+	_ = t.keepOrphan(&rec) // it was parsed before
+	c.tell(Event{Type: EventOrphans, Count: 1, Peer: l.id.reign.Instance, Epoch: l.id.reign.Epoch, Detail: "kept: " + l.id.key})
+}
+
+// settlePending forgets what has come back.
+func (c *Cache) settlePending() {
+	if len(c.pending) > 0 {
+		c.pending = slices.DeleteFunc(c.pending, func(l lost) bool {
+			t := c.own.named(l.table)
+			return t != nil && t.orphans[l.id] != nil
+		})
+	}
+}
+
+// adoptPending is for a master that itself had what the last one lacked.
+func (c *Cache) adoptPending() {
+	for _, l := range c.pending {
+		c.keep(l)
+	}
+	c.pending = nil
+}

@@ -1,0 +1,336 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Named is one named cache. Its methods may be called from any goroutine.
+type Named struct {
+	c *Cache
+	i int // index of its table
+}
+
+// Named returns the cache of that name.
+func (c *Cache) Named(name string) (*Named, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i, t := range c.own.tables {
+		if t.spec.Name == name {
+			return &Named{c, i}, nil
+		}
+	}
+	return nil, fmt.Errorf("%w: %q", ErrUnknown, name)
+}
+
+// Names are the names of all caches, those of the configuration first.
+func (c *Cache) Names() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	names := make([]string, len(c.own.tables))
+	for i, t := range c.own.tables {
+		names[i] = t.spec.Name
+	}
+	return names
+}
+
+// Spec is the cache's configuration on this instance.
+func (n *Named) Spec() Spec {
+	n.c.mu.Lock()
+	defer n.c.mu.Unlock()
+	return n.table().spec
+}
+
+// Len is the number of entries.
+func (n *Named) Len() int {
+	n.c.mu.Lock()
+	defer n.c.mu.Unlock()
+	return n.table().len()
+}
+
+// table is the table; a snapshot replaces all of them, in the same order.
+func (n *Named) table() *table {
+	if n.i < len(n.c.own.tables) {
+		return n.c.own.tables[n.i]
+	}
+	return newTable(Spec{Name: DefaultName, Eternal: true}) // known to the last master only, and gone
+}
+
+// Put writes an entry; an entry in flight is finished by it. In a synchronous
+// cache it returns when every slave in step holds the entry. Errors:
+// [ErrNotMaster], [ErrTooLarge], and ctx's, after which the entry may be there
+// or not.
+func (n *Named) Put(ctx context.Context, key string, value []byte) error {
+	return n.put(ctx, key, value, false)
+}
+
+// PutInFlight writes an entry that is neither evicted nor expires until it is
+// put again with Put, or removed. If too many are in flight, a new one waits
+// until ctx ends; the error is then [ErrFull] joined with ctx's.
+func (n *Named) PutInFlight(ctx context.Context, key string, value []byte) error {
+	return n.put(ctx, key, value, true)
+}
+
+func (n *Named) put(ctx context.Context, key string, value []byte, inFlight bool) error {
+	if len(key) > MaxKey || len(value) > MaxValue || key == "" {
+		return fmt.Errorf("%w: a key has 1 to %d bytes and a value at most %d, these have %d and %d", ErrTooLarge, MaxKey, MaxValue, len(key), len(value))
+	}
+	c := n.c
+	c.mu.Lock()
+	for {
+		if !c.writing {
+			c.mu.Unlock()
+			return c.refusal()
+		}
+		if !inFlight || n.hasRoom(key) {
+			break
+		}
+		if err := c.waitRoom(ctx); err != nil {
+			return err
+		}
+	}
+	t := n.table()
+	old := t.get(key)
+	op, local := OpPut, t.spec.LocalPuts
+	if old != nil {
+		op, local = OpUpdate, t.spec.LocalUpdates
+	}
+	now := c.now()
+	var number uint64
+	if !local {
+		r := record{op: op, cache: c.indexOf(n.i), created: now, key: bytesOf(key), value: value}
+		if inFlight {
+			r.flags = flagInFlight
+		}
+		number = c.own.ring.append(&r)
+	}
+	freed := old != nil && old.inFlight && !inFlight
+	t.set(old, key, value, number, now, inFlight)
+	for e := t.overfull(); e != nil; e = t.overfull() {
+		c.evict(n.i, t, e)
+	}
+	if freed {
+		c.wakeRoom()
+	}
+	c.count.Puts.Add(1)
+	c.wake()
+	var g *group
+	if t.spec.Synchronous && number != 0 {
+		g = c.wait(number)
+	}
+	c.mu.Unlock()
+	if g == nil {
+		return nil
+	}
+	return g.wait(ctx)
+}
+
+// hasRoom reports whether the key may be put in flight.
+func (n *Named) hasRoom(key string) bool {
+	t := n.table()
+	if len(t.inFlight) < n.c.cfg.MaxInFlight {
+		return true
+	}
+	_, ok := t.inFlight[key]
+	return ok
+}
+
+// waitRoom waits, without the lock, until an entry in flight was finished. It
+// returns with the lock held, or with an error and without it.
+func (c *Cache) waitRoom(ctx context.Context) error {
+	if c.room == nil {
+		c.room = make(chan struct{})
+	}
+	room := c.room
+	c.mu.Unlock()
+	select {
+	case <-room:
+		c.mu.Lock()
+		return nil
+	case <-ctx.Done():
+		return errors.Join(ErrFull, ctx.Err())
+	}
+}
+
+func (c *Cache) wakeRoom() {
+	if c.room != nil {
+		close(c.room)
+		c.room = nil
+	}
+}
+
+// refusal is why this instance does not write.
+func (c *Cache) refusal() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return ErrClosed
+	}
+	return ErrNotMaster
+}
+
+// indexOf is the log's index of a table.
+func (c *Cache) indexOf(i int) uint8 {
+	t := c.own.tables[i]
+	if i < len(c.own.index) && c.own.index[i] == t {
+		return uint8(i)
+	}
+	return uint8(max(0, slices.Index(c.own.index, t)))
+}
+
+// take removes an entry on the master, as op.
+func (c *Cache) take(i int, t *table, e *entry, op Op) uint64 {
+	var number uint64
+	if !t.spec.LocalRemovals {
+		number = c.own.ring.append(&record{op: op, cache: c.indexOf(i), created: c.now(), key: bytesOf(e.key)})
+	}
+	t.remove(e)
+	return number
+}
+
+func (c *Cache) evict(i int, t *table, e *entry) {
+	c.take(i, t, e, OpEvict)
+	c.count.Evictions.Add(1)
+}
+
+func (c *Cache) expire(i int, t *table, e *entry) {
+	c.take(i, t, e, OpExpire)
+	c.count.Expirations.Add(1)
+}
+
+// Remove removes an entry; one that is not there is no error. In a synchronous
+// cache it returns when every slave in step has removed it.
+func (n *Named) Remove(ctx context.Context, key string) error {
+	c := n.c
+	c.mu.Lock()
+	if !c.writing {
+		c.mu.Unlock()
+		return c.refusal()
+	}
+	t := n.table()
+	var g *group
+	if e := t.get(key); e != nil {
+		freed := e.inFlight
+		number := c.take(n.i, t, e, OpRemove)
+		if freed {
+			c.wakeRoom()
+		}
+		c.count.Removes.Add(1)
+		c.wake()
+		if t.spec.Synchronous && number != 0 {
+			g = c.wait(number)
+		}
+	}
+	c.mu.Unlock()
+	if g == nil {
+		return nil
+	}
+	return g.wait(ctx)
+}
+
+// Get returns a copy of an entry. On the master it counts as use, and an entry
+// whose time is over is not found; a slave shows what it holds.
+func (n *Named) Get(key string) (Entry, bool) {
+	c := n.c
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	t := n.table()
+	e := t.get(key)
+	now := c.now()
+	if e != nil && c.writing && t.expired(e, now) {
+		c.expire(n.i, t, e)
+		c.wake()
+		e = nil
+	}
+	if e == nil {
+		c.count.Misses.Add(1)
+		return Entry{}, false
+	}
+	c.count.Hits.Add(1)
+	if c.writing {
+		e.used = now
+	}
+	return t.copyOf(e, now), true
+}
+
+// List returns up to limit entries by key, from the first one after the given
+// key, that keep accepts (nil: all). keep gets an entry whose Value is valid
+// only during the call. A limit of 0 means all. It takes time in proportion to
+// the size of the cache, but never holds up writers for long.
+func (n *Named) List(after string, limit int, keep func(*Entry) bool) []Entry {
+	c := n.c
+	c.mu.Lock()
+	t := n.table()
+	seen := make(map[*entry]struct{})
+	var all []Entry
+	// From the end to the start, in pieces: what is removed meanwhile moves an
+	// entry that was seen to a place that was not.
+	for i := t.len() - 1; i >= 0; i-- {
+		if i = min(i, t.len()-1); i < 0 {
+			break
+		}
+		e := t.slots[i]
+		if _, ok := seen[e]; !ok && e.key > after {
+			seen[e] = struct{}{}
+			got := Entry{Key: e.key, Value: e.value, N: e.n, Age: time.Duration(max(0, c.now()-e.created)) * time.Millisecond, InFlight: e.inFlight}
+			if keep == nil || keep(&got) {
+				got.Value = append([]byte(nil), e.value...)
+				all = append(all, got)
+			}
+		}
+		if i%1024 == 0 {
+			c.mu.Unlock()
+			c.mu.Lock()
+		}
+	}
+	c.mu.Unlock()
+	slices.SortFunc(all, func(a, b Entry) int { return strings.Compare(a.Key, b.Key) })
+	if limit > 0 && len(all) > limit {
+		all = all[:limit]
+	}
+	return all
+}
+
+// Orphans are the entries that only a deposed master had, oldest first.
+func (n *Named) Orphans() []Entry {
+	c := n.c
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	t := n.table()
+	all := make([]Entry, 0, len(t.orphans))
+	for id, o := range t.orphans {
+		all = append(all, Entry{
+			Key: id.key, Value: append([]byte(nil), o.value...), N: o.n, InFlight: o.inFlight,
+			Age:    time.Duration(max(0, c.now()-o.created)) * time.Millisecond,
+			Orphan: &Pos{Epoch: id.reign.Epoch, N: o.n}, From: id.reign.Instance,
+		})
+	}
+	slices.SortFunc(all, func(a, b Entry) int {
+		if a.Orphan.Less(*b.Orphan) {
+			return -1
+		}
+		return 1
+	})
+	return all
+}
+
+// DropOrphan forgets the orphans of a key.
+func (n *Named) DropOrphan(_ context.Context, key string) error {
+	c := n.c
+	c.mu.Lock()
+	writing := c.writing
+	if writing {
+		c.own.ring.append(&record{op: opDropOrphan, cache: c.indexOf(n.i), created: c.now(), key: bytesOf(key)})
+		n.table().dropOrphans(key)
+		c.wake()
+	}
+	c.mu.Unlock()
+	if !writing {
+		return c.refusal()
+	}
+	return nil
+}

@@ -1,0 +1,278 @@
+package cache
+
+import (
+	"context"
+	"slices"
+	"time"
+)
+
+// group is a set of puts that wait together: those that came while the frame
+// before them was on its way. That is the group commit.
+type group struct {
+	n       uint64 // the last of their records
+	members int    // how many slaves were in step when it was released
+	err     error
+	done    chan struct{}
+}
+
+func (g *group) end(err error) {
+	g.err = err
+	close(g.done)
+}
+
+func (g *group) wait(ctx context.Context) error {
+	select {
+	case <-g.done:
+		return g.err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// wait returns the group of record n, or nil if all in step hold it already.
+func (c *Cache) wait(n uint64) *group {
+	if c.members == 0 {
+		c.release()
+	}
+	if c.released >= n {
+		return nil
+	}
+	if c.open == nil {
+		c.open = &group{done: make(chan struct{})}
+		c.groups = append(c.groups, c.open)
+		if len(c.groups) == 1 && !c.sync {
+			c.lookSoon()
+		}
+	}
+	c.open.n = n
+	return c.open
+}
+
+// cut closes the open group: the frame that carries its last record is made.
+func (c *Cache) cut(n uint64) {
+	if c.open != nil && c.open.n <= n {
+		c.open = nil
+	}
+}
+
+// release lets go what all in step hold. A set that has changed counts only
+// once its members hold the record of the change.
+func (c *Cache) release() {
+	if !c.leading {
+		return
+	}
+	limit := c.released
+	if c.members == 0 {
+		if c.cfg.WhenAlone == AloneAllow || !c.sync {
+			limit = c.own.ring.last
+		}
+		if c.sync && !c.alone {
+			c.alone = true
+			detail := "synchronous puts go on without a copy"
+			if c.cfg.WhenAlone == AloneBlock {
+				detail = "synchronous puts wait for a slave"
+			}
+			c.tell(Event{Type: EventAlone, Detail: detail})
+		}
+	} else {
+		c.alone = false
+		least := ^uint64(0)
+		for f := range c.followers {
+			if f.inStep {
+				least = min(least, f.acked)
+			}
+		}
+		if least >= c.setN {
+			limit = max(limit, least)
+		}
+	}
+	if limit <= c.released && len(c.groups) == 0 {
+		return
+	}
+	c.released = max(c.released, limit)
+	for len(c.groups) > 0 && c.groups[0].n <= c.released {
+		g := c.groups[0]
+		g.members = c.members
+		g.end(nil)
+		if c.open == g {
+			c.open = nil
+		}
+		c.groups[0] = nil
+		c.groups = c.groups[1:]
+	}
+}
+
+// join takes a slave into the set that synchronous puts wait for.
+func (c *Cache) join(f *follower) {
+	f.inStep = true
+	c.members++
+	c.changed()
+	c.tell(Event{Type: EventInStep, Peer: f.instance, Name: f.name})
+}
+
+// leave takes it out.
+func (c *Cache) leave(f *follower, why string) {
+	if !f.inStep {
+		return
+	}
+	f.inStep = false
+	c.members--
+	c.changed()
+	c.tell(Event{Type: EventOutOfStep, Peer: f.instance, Name: f.name, Detail: why})
+	c.release()
+}
+
+// changed writes the new set down: puts from here on rely on it, and are
+// released only once its members know it.
+func (c *Cache) changed() {
+	if !c.leading {
+		return
+	}
+	c.writeSet()
+	c.setN = c.own.ring.last
+	c.wake()
+	c.settle()
+}
+
+// writeSet writes who is in step into the log of a synchronous cache.
+func (c *Cache) writeSet() {
+	if !c.sync || !c.writing {
+		return
+	}
+	var ids []InstanceID
+	var value []byte
+	for f := range c.followers {
+		if f.inStep {
+			ids = append(ids, f.instance)
+		}
+	}
+	slices.SortFunc(ids, func(a, b InstanceID) int { return slices.Compare(a[:], b[:]) })
+	for _, id := range ids {
+		value = append(value, id[:]...)
+	}
+	c.own.inStep = ids
+	c.own.ring.append(&record{op: opInStep, value: value, created: c.now()})
+}
+
+// pingEvery is how often a silent stream says something.
+func (c *Cache) pingEvery() time.Duration {
+	if c.sync {
+		return c.cfg.SocketTimeout / 4
+	}
+	return max(c.cfg.SocketTimeout/4, time.Second)
+}
+
+// patience is how long a slave in step may be silent.
+func (c *Cache) patience() time.Duration {
+	if c.sync || len(c.groups) > 0 {
+		return c.cfg.SocketTimeout
+	}
+	return max(c.cfg.SocketTimeout, 3*time.Second)
+}
+
+func (c *Cache) lookSoon() {
+	select {
+	case c.hurry <- struct{}{}:
+	default:
+	}
+}
+
+// watchSteps takes silent slaves out of step, until ctx ends.
+func (c *Cache) watchSteps(ctx context.Context) error {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-timer.C:
+		case <-c.hurry:
+		}
+		timer.Reset(c.dropSilent())
+	}
+}
+
+// dropSilent returns when to look again.
+func (c *Cache) dropSilent() time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now, patience := c.cfg.Now(), c.patience()
+	for f := range c.followers {
+		// In an asynchronous cache pings are rare: there the silence counts
+		// from the frame that was not answered.
+		since := f.heard
+		if !c.sync && f.unanswered > since {
+			since = f.unanswered
+		}
+		if f.inStep && now-since > patience && (c.sync || f.unanswered > 0) {
+			c.leave(f, "it does not answer")
+		}
+	}
+	if c.sync && c.members > 0 || len(c.groups) > 0 {
+		return c.cfg.SocketTimeout / 4
+	}
+	return time.Second
+}
+
+// Flush returns when all slaves in step hold everything that was written
+// before the call. With none, [ErrNoReplica]; [ErrNotMaster] if mastership
+// ended meanwhile.
+func (c *Cache) Flush(ctx context.Context) error {
+	c.mu.Lock()
+	if !c.leading {
+		c.mu.Unlock()
+		return c.refusal()
+	}
+	if c.members == 0 {
+		c.mu.Unlock()
+		return ErrNoReplica
+	}
+	g := c.wait(c.own.ring.last)
+	c.wake()
+	c.mu.Unlock()
+	if g == nil {
+		return nil
+	}
+	if err := g.wait(ctx); err != nil {
+		return err
+	}
+	if g.members == 0 {
+		return ErrNoReplica
+	}
+	return nil
+}
+
+// settle wakes those who wait for an ack.
+func (c *Cache) settle() {
+	if c.settled != nil {
+		close(c.settled)
+		c.settled = nil
+	}
+}
+
+// Acked waits until the slave holds everything up to record n.
+func (c *Cache) Acked(ctx context.Context, id InstanceID, n uint64) error {
+	for {
+		c.mu.Lock()
+		if !c.leading {
+			c.mu.Unlock()
+			return c.refusal()
+		}
+		for f := range c.followers {
+			if f.instance == id && f.acked >= n {
+				c.mu.Unlock()
+				return nil
+			}
+		}
+		if c.settled == nil {
+			c.settled = make(chan struct{})
+		}
+		settled := c.settled
+		c.mu.Unlock()
+		select {
+		case <-settled:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}

@@ -1,0 +1,239 @@
+package cache
+
+import (
+	"math"
+	"math/bits"
+	"time"
+
+	"github.com/hashicorp/golang-lru/v2/simplelru"
+)
+
+// entry is one entry of a table.
+type entry struct {
+	key      string
+	value    []byte // rewritten in place: copy it before the lock is released
+	n        uint64 // of the record that wrote it; 0 = not in the log
+	created  int64  // ms of the log's clock
+	used     int64  // last read or write, likewise; reads count on the master only
+	slot     int    // its index in table.slots; -1 = removed
+	inFlight bool
+	due      bool // it stands in table.wheel
+}
+
+// table is one named cache: an LRU of what is finished, and beside it what is
+// in flight, which is never evicted and never expires. Its owner's mutex
+// guards it.
+type table struct {
+	spec     Spec
+	partial  bool // some of it stays on the master: copies may differ
+	lru      *simplelru.LRU[string, *entry]
+	inFlight map[string]*entry
+	slots    []*entry // all entries in no order: a walk that survives changes
+	bytes    int64
+	hash     uint64 // of the numbers of all entries in the log, in no order
+	logged   uint64 // their count
+	orphans  map[orphanID]*orphan
+	wheel    map[int64][]*entry // by the tick in which they may expire
+	swept    int64              // last tick that was looked at
+}
+
+// wheelTick is how exact expiry is, in ms.
+const wheelTick = 100
+
+func newTable(spec Spec) *table {
+	lru, err := simplelru.NewLRU[string, *entry](math.MaxInt, nil) // the bound is ours: an eviction is a record
+	if err != nil {
+		panic(err) // only for a size below 1
+	}
+	return &table{
+		spec: spec, partial: spec.LocalPuts || spec.LocalUpdates || spec.LocalRemovals,
+		lru: lru, inFlight: map[string]*entry{}, orphans: map[orphanID]*orphan{}, wheel: map[int64][]*entry{},
+	}
+}
+
+// mix spreads a record's number over 64 bits, so that XOR over all entries
+// tells two sets apart (the finaliser of SplitMix64).
+func mix(n uint64) uint64 {
+	n += 0x9e3779b97f4a7c15
+	n = (n ^ n>>30) * 0xbf58476d1ce4e5b9
+	n = (n ^ n>>27) * 0x94d049bb133111eb
+	return n ^ n>>31
+}
+
+func (t *table) len() int { return len(t.slots) }
+
+// get finds an entry and, if it is finished, makes it the most recently used.
+func (t *table) get(key string) *entry {
+	if e, ok := t.lru.Get(key); ok {
+		return e
+	}
+	if len(t.inFlight) == 0 {
+		return nil
+	}
+	return t.inFlight[key]
+}
+
+func (t *table) count(n uint64) {
+	if n != 0 {
+		t.hash ^= mix(n)
+		t.logged++
+	}
+}
+
+func (t *table) discount(n uint64) {
+	if n != 0 {
+		t.hash ^= mix(n)
+		t.logged--
+	}
+}
+
+// set writes an entry; old is what get found.
+func (t *table) set(old *entry, key string, value []byte, n uint64, created int64, inFlight bool) *entry {
+	e := old
+	if e == nil {
+		e = &entry{key: string(append([]byte(nil), key...)), slot: len(t.slots), inFlight: inFlight}
+		t.slots = append(t.slots, e)
+		t.bytes += int64(len(key))
+		if inFlight {
+			t.inFlight[e.key] = e
+		} else {
+			t.lru.Add(e.key, e)
+		}
+	} else {
+		t.discount(e.n)
+		t.bytes -= int64(len(e.value))
+		if e.inFlight != inFlight {
+			t.pin(e, inFlight)
+		}
+	}
+	if cap(e.value) < len(value) || cap(e.value) > 4*len(value)+64 {
+		e.value = make([]byte, len(value))
+	}
+	e.value = e.value[:len(value)]
+	copy(e.value, value)
+	t.bytes += int64(len(value))
+	e.n, e.created, e.used = n, created, created
+	t.count(n)
+	t.schedule(e)
+	return e
+}
+
+func (t *table) pin(e *entry, inFlight bool) {
+	e.inFlight = inFlight
+	if inFlight {
+		t.lru.Remove(e.key)
+		t.inFlight[e.key] = e
+	} else {
+		delete(t.inFlight, e.key)
+		t.lru.Add(e.key, e)
+	}
+}
+
+// remove takes an entry out.
+func (t *table) remove(e *entry) {
+	if e.inFlight {
+		delete(t.inFlight, e.key)
+	} else {
+		t.lru.Remove(e.key)
+	}
+	last := len(t.slots) - 1
+	moved := t.slots[last]
+	t.slots[e.slot] = moved
+	moved.slot = e.slot
+	t.slots[last] = nil
+	t.slots = t.slots[:last]
+	e.slot = -1
+	t.bytes -= int64(len(e.key) + len(e.value))
+	t.discount(e.n)
+}
+
+// overfull returns the least recently used entry if there are too many.
+func (t *table) overfull() *entry {
+	if t.spec.MaxEntries == 0 || t.lru.Len() <= t.spec.MaxEntries {
+		return nil
+	}
+	_, e, _ := t.lru.GetOldest()
+	return e
+}
+
+// expires is when the entry expires, in ms of the log's clock.
+func (t *table) expires(e *entry) int64 {
+	at := int64(math.MaxInt64)
+	if t.spec.Eternal || e.inFlight {
+		return at
+	}
+	if d := t.spec.TimeToLive; d > 0 {
+		at = e.created + d.Milliseconds()
+	}
+	if d := t.spec.TimeToIdle; d > 0 {
+		at = min(at, e.used+d.Milliseconds())
+	}
+	return at
+}
+
+// expired reports whether the entry's time is over at now.
+func (t *table) expired(e *entry, now int64) bool { return now >= t.expires(e) }
+
+// schedule puts the entry into the wheel, once.
+func (t *table) schedule(e *entry) {
+	if e.due || t.spec.Eternal {
+		return
+	}
+	if at := t.expires(e); at != math.MaxInt64 {
+		e.due = true
+		tick := max(at/wheelTick, t.swept) + 1
+		t.wheel[tick] = append(t.wheel[tick], e)
+	}
+}
+
+// sweep calls expire for each entry whose time is over. On a slave expire is
+// nil: the entry stays until the master says that it expired.
+func (t *table) sweep(now int64, expire func(*entry)) {
+	until := now / wheelTick
+	if len(t.wheel) == 0 {
+		t.swept = until
+		return
+	}
+	if until-t.swept > int64(len(t.wheel)) { // after a jump of the clock
+		for tick := range t.wheel {
+			if tick <= until {
+				t.sweepTick(tick, now, expire)
+			}
+		}
+	} else {
+		for tick := t.swept + 1; tick <= until; tick++ {
+			t.sweepTick(tick, now, expire)
+		}
+	}
+	t.swept = max(t.swept, until)
+}
+
+func (t *table) sweepTick(tick, now int64, expire func(*entry)) {
+	due := t.wheel[tick]
+	delete(t.wheel, tick)
+	for _, e := range due {
+		e.due = false
+		switch {
+		case e.slot < 0:
+		case !t.expired(e, now):
+			t.schedule(e)
+		case expire != nil:
+			expire(e)
+		default: // asked again in a second
+			e.due = true
+			later := tick + int64(time.Second/time.Millisecond)/wheelTick
+			t.wheel[later] = append(t.wheel[later], e)
+		}
+	}
+}
+
+// copyOf is a copy for a caller.
+func (t *table) copyOf(e *entry, now int64) Entry {
+	return Entry{
+		Key: e.key, Value: append([]byte(nil), e.value...), N: e.n,
+		Age: time.Duration(max(0, now-e.created)) * time.Millisecond, InFlight: e.inFlight,
+	}
+}
+
+// rotate keeps an XOR of tables from cancelling out.
+func rotate(hash uint64, index int) uint64 { return bits.RotateLeft64(hash, index%64) }

@@ -1,0 +1,109 @@
+package cache
+
+import "context"
+
+// watcher reads the log as a slave's sender does. The cache's mutex guards it.
+type watcher struct {
+	cur      cursor
+	wake     chan struct{}
+	sleeping bool
+	lagged   bool // the log was replaced
+}
+
+func (w *watcher) poke() {
+	w.sleeping = false
+	select {
+	case w.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Watch calls do with every change from now on, in order, on the caller's
+// goroutine, until ctx ends. Writers never wait for it: if it falls behind the
+// ring, or a snapshot replaces this copy, it ends with [ErrLagged], and the
+// caller lists anew. When the cache is closed it returns [ErrClosed].
+func (c *Cache) Watch(ctx context.Context, do func([]Change)) error {
+	w := &watcher{wake: make(chan struct{}, 1)}
+	c.mu.Lock()
+	var err error
+	if w.cur, err = c.own.ring.at(c.own.ring.last); err != nil {
+		c.mu.Unlock()
+		return err
+	}
+	names := make([]string, 0, len(c.own.index))
+	for _, t := range c.own.index {
+		names = append(names, t.spec.Name)
+	}
+	c.watchers[w] = struct{}{}
+	c.mu.Unlock()
+	defer func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		delete(c.watchers, w)
+	}()
+	for {
+		c.mu.Lock()
+		if c.closed {
+			c.mu.Unlock()
+			return ErrClosed
+		}
+		r := c.own
+		var ok bool
+		var b []byte
+		var first uint64
+		var held *segment
+		if !w.lagged {
+			b, first, _, held, ok = r.ring.read(&w.cur)
+		}
+		w.sleeping = ok && held == nil
+		c.mu.Unlock()
+		if !ok {
+			return ErrLagged
+		}
+		if held == nil {
+			select {
+			case <-w.wake:
+				continue
+			case <-ctx.Done():
+				return nil
+			}
+		}
+		changes, err := changesOf(b, first, &names)
+		c.mu.Lock()
+		r.ring.release(held)
+		c.mu.Unlock()
+		if err != nil {
+			return err
+		}
+		if len(changes) > 0 && ctx.Err() == nil {
+			do(changes)
+		}
+	}
+}
+
+// changesOf copies the records that a watcher wants to see.
+func changesOf(b []byte, n uint64, names *[]string) (changes []Change, err error) {
+	for rec := (record{}); len(b) > 0; n++ {
+		if b, err = rec.parse(b); err != nil {
+			return nil, err
+		}
+		switch rec.op {
+		case opDeclare:
+			if int(rec.cache) == len(*names) {
+				*names = append(*names, string(rec.key))
+			}
+		case OpPut, OpUpdate, OpRemove, OpEvict, OpExpire, OpOrphan:
+			ch := Change{N: n, Op: rec.op, Key: string(rec.key), InFlight: rec.flags&flagInFlight != 0}
+			if int(rec.cache) < len(*names) {
+				ch.Cache = (*names)[rec.cache]
+			}
+			if value := rec.value; rec.op == OpPut || rec.op == OpUpdate {
+				ch.Value = append([]byte(nil), value...)
+			} else if rec.op == OpOrphan && len(value) >= orphanHeader {
+				ch.Value = append([]byte(nil), value[orphanHeader:]...)
+			}
+			changes = append(changes, ch)
+		}
+	}
+	return changes, nil
+}
