@@ -14,26 +14,21 @@ import (
 // sendOrphans hands the master what only this instance has. They stay pending
 // until they come back.
 func (c *Cache) sendOrphans(conn net.Conn, all []lost) error {
-	for batch := range slices.Chunk(all, 256) {
-		var e encoder
-		for _, l := range batch {
-			if len(e.b) > segmentSize {
-				if err := c.sendFrame(conn, frameOrphans, e.b); err != nil {
-					return err
-				}
-				e = encoder{}
+	var e encoder
+	for _, l := range all {
+		rec := orphanRecord(0, l.id, &l.orphan)
+		if len(e.b) > 0 && len(e.b)+1+len(l.table)+rec.size() > segmentSize {
+			if err := c.sendFrame(conn, frameOrphans, e.b); err != nil {
+				return err
 			}
-			rec := orphanRecord(0, l.id, &l.orphan)
-			e.text(l.table)
-			at := len(e.b)
-			e.b = append(e.b, make([]byte, rec.size())...)
-			rec.put(e.b[at:])
+			e.b = e.b[:0]
 		}
-		if err := c.sendFrame(conn, frameOrphans, e.b); err != nil {
-			return err
-		}
+		e.text(l.table)
+		at := len(e.b)
+		e.b = slices.Grow(e.b, rec.size())[:at+rec.size()]
+		rec.put(e.b[at:])
 	}
-	return nil
+	return c.sendFrame(conn, frameOrphans, e.b)
 }
 
 func (c *Cache) sendFrame(conn net.Conn, kind frameKind, body []byte) error {

@@ -2,17 +2,32 @@ package cache
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/netip"
-	"sync"
+	"slices"
+	"time"
 )
+
+// offer is what a peer said to a barrier.
+type offer struct {
+	conn  net.Conn
+	r     *reader
+	w     *welcome
+	asked hello
+}
+
+func (a *offer) pos() Pos { return Pos{Epoch: a.w.reign.Epoch, N: a.w.last} }
 
 // Barrier is for a slave that has won mastership and has not opened it: it
 // asks the peers for what this copy lacks, and has each promise to take
 // nothing more from masters before the epoch. It returns the position reached
-// when all peers have answered or ctx ends, with ctx's error. A peer that
-// cannot be reached is left out.
+// when all peers have answered or ctx ends. Peers that have not answered when
+// half of the time is over are left out, so that there is time to pull from
+// those that have.
 func (c *Cache) Barrier(ctx context.Context, epoch uint64, peers []netip.AddrPort) (Pos, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	reign := Reign{Epoch: epoch, Instance: c.cfg.Instance}
 	c.mu.Lock()
 	if c.leading {
@@ -24,63 +39,111 @@ func (c *Cache) Barrier(ctx context.Context, epoch uint64, peers []netip.AddrPor
 	c.target, c.at = Reign{}, netip.AddrPort{}
 	c.stream.close()
 	c.kick()
-	h := hello{mode: modePull, reign: reign, last: c.own.ring.last, history: c.own.history}
-	pos := c.own.pos()
 	c.mu.Unlock()
 
-	type answer struct {
-		conn net.Conn
-		r    *reader
-		w    *welcome
-	}
-	answers := make([]*answer, len(peers))
-	var wg sync.WaitGroup
-	for i, addr := range peers {
-		wg.Go(func() {
-			hello := h
-			conn, r, w, err := c.dial(ctx, addr, &hello, dialTime)
+	answers := make(chan *offer, len(peers))
+	for _, addr := range peers {
+		go func() {
+			h := c.pullHello(reign)
+			conn, r, w, err := c.dial(ctx, addr, &h, dialTime)
 			if err != nil {
 				c.cfg.Log.Debug().Err(err).Stringer("addr", addr).Msg("Barrier: no answer")
+				answers <- nil
 				return
 			}
-			answers[i] = &answer{conn, r, w}
-		})
+			answers <- &offer{conn, r, w, h}
+		}()
 	}
-	wg.Wait()
-	var best *answer
-	for _, a := range answers {
-		if a == nil {
+	late := make(<-chan time.Time)
+	if end, ok := ctx.Deadline(); ok {
+		timer := time.NewTimer(time.Until(end) / 2)
+		defer timer.Stop()
+		late = timer.C
+	}
+	var best []*offer
+	left := len(peers)
+	defer func() {
+		cancel()
+		for ; left > 0; left-- {
+			if a := <-answers; a != nil {
+				c.untrack(a.conn)
+			}
+		}
+	}()
+	for waiting := true; waiting && left > 0; {
+		select {
+		case a := <-answers:
+			left--
+			if a != nil {
+				defer c.untrack(a.conn)
+				best = append(best, a)
+			}
+		case <-late:
+			waiting = false
+		case <-ctx.Done():
+			waiting = false
+		}
+	}
+	slices.SortFunc(best, func(a, b *offer) int {
+		if b.pos().Less(a.pos()) {
+			return -1
+		}
+		return 1
+	})
+	var known Pos
+	for _, a := range best {
+		if known.Less(a.pos()) {
+			known = a.pos()
+		}
+		if !c.standsAt().Less(a.pos()) {
 			continue
 		}
-		defer c.untrack(a.conn)
-		at := Pos{Epoch: a.w.reign.Epoch, N: a.w.last}
-		if pos.Less(at) && (best == nil || (Pos{best.w.reign.Epoch, best.w.last}).Less(at)) {
-			best = a
+		stop := context.AfterFunc(ctx, func() { _ = a.conn.Close() })
+		err := c.pull(a, reign)
+		stop()
+		if err != nil {
+			c.cfg.Log.Warn().Err(err).Str("from", a.w.name).Msg("Barrier: lost a peer that holds more than this instance")
 		}
 	}
-	if best == nil {
-		return pos, ctx.Err()
+	pos := c.standsAt()
+	if pos.Less(known) {
+		c.tell(Event{Type: EventLost, Epoch: known.Epoch, From: pos.N + 1, To: known.N, Detail: "the peer that holds it was lost"})
 	}
-	stop := context.AfterFunc(ctx, func() { _ = best.conn.Close() })
-	defer stop()
-	if err := c.pull(best.conn, best.r, best.w); err != nil && ctx.Err() == nil {
-		c.cfg.Log.Warn().Err(err).Str("from", best.w.name).Msg("Barrier: the peer with the longest log was lost")
-	}
-	return c.Pos(), ctx.Err()
+	return pos, ctx.Err()
 }
 
-// pull takes what a peer has.
-func (c *Cache) pull(conn net.Conn, r *reader, w *welcome) error {
+// standsAt is the position, or none when this copy is of no use.
+func (c *Cache) standsAt() Pos {
 	c.mu.Lock()
-	c.stream = stream{conn: conn, from: w.instance, heard: c.cfg.Now(), last: w.last}
-	err := c.prepare(w)
+	defer c.mu.Unlock()
+	if c.stream.anew {
+		return Pos{}
+	}
+	return c.own.pos()
+}
+
+func (c *Cache) pullHello(reign Reign) hello {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return hello{mode: modePull, reign: reign, last: c.own.ring.last, history: c.own.history, anew: c.stream.anew}
+}
+
+// pull takes what a peer has, unless it was offered for another log than this
+// copy has by now.
+func (c *Cache) pull(a *offer, reign Reign) error {
+	if h := c.pullHello(reign); h.last != a.asked.last || len(h.history) != len(a.asked.history) {
+		return errors.New("cache: this copy has changed meanwhile")
+	}
+	c.mu.Lock()
+	c.stream = stream{conn: a.conn, from: a.w.instance, heard: c.cfg.Now(), last: a.w.last, anew: c.stream.anew}
+	err := c.prepare(a.w)
 	c.mu.Unlock()
-	defer c.parted()
+	defer c.parted(a.conn)
 	if err != nil {
 		return err
 	}
-	if _, err := conn.Write(frame(frameGo, nil)); err != nil {
+	if _, err := a.conn.Write(frame(frameGo, nil)); err != nil {
 		return err
 	}
-	return c.receive(conn, r, true)
+	return c.receive(a.conn, a.r, true)
 }

@@ -228,6 +228,9 @@ func (c *Cache) Promote(r Reign) error {
 	c.target, c.at = Reign{}, netip.AddrPort{}
 	c.stream.close()
 	c.kick()
+	if !c.leading {
+		c.released = c.own.ring.last
+	}
 	c.leading, c.writing = true, true
 	epoch := binary.BigEndian.AppendUint64(nil, r.Epoch)
 	n := c.own.ring.append(&record{op: opReign, key: r.Instance[:], value: epoch, created: c.now()})

@@ -212,7 +212,7 @@ func (c *Cache) attend(ctx context.Context, reign Reign, addr netip.AddrPort) (w
 	if err := c.welcomed(conn, reign, w); err != nil {
 		return false, err
 	}
-	defer c.parted()
+	defer c.parted(conn)
 	c.tell(Event{Type: EventConnected, Peer: w.instance, Name: w.name, Addr: addr, Epoch: w.reign.Epoch})
 	return true, c.receive(conn, r, false)
 }
@@ -227,7 +227,7 @@ func (c *Cache) welcomed(conn net.Conn, reign Reign, w *welcome) error {
 	case c.target.Instance != reign.Instance:
 		return errFenced
 	}
-	c.stream = stream{conn: conn, from: w.instance, connected: true, heard: c.cfg.Now(), last: w.last}
+	c.stream = stream{conn: conn, from: w.instance, connected: true, heard: c.cfg.Now(), last: w.last, anew: c.stream.anew}
 	return c.prepare(w)
 }
 
@@ -250,9 +250,12 @@ func (c *Cache) prepare(w *welcome) error {
 }
 
 // parted forgets the stream.
-func (c *Cache) parted() {
+func (c *Cache) parted(conn net.Conn) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.stream.conn != conn {
+		return // it belongs to another by now
+	}
 	anew := c.stream.anew
 	last := c.stream.last
 	echo := c.stream.echo
@@ -271,7 +274,7 @@ func (c *Cache) receive(conn net.Conn, r *reader, pull bool) error {
 		}
 		c.count.BytesReceived.Add(uint64(len(body) + frameHeader))
 		c.mu.Lock()
-		n, orphans, err := c.take1(kind, body, pull)
+		n, orphans, err := c.take(conn, kind, body, pull)
 		nack := errors.Is(err, errFenced)
 		fence := c.fence
 		c.mu.Unlock()
@@ -306,10 +309,13 @@ func (c *Cache) receive(conn net.Conn, r *reader, pull bool) error {
 	}
 }
 
-// take1 takes one frame in and returns what to acknowledge, and orphans that
+// take takes one frame in and returns what to acknowledge, and orphans that
 // the master should have.
-func (c *Cache) take1(kind frameKind, body []byte, pull bool) (n uint64, orphans []lost, err error) {
+func (c *Cache) take(conn net.Conn, kind frameKind, body []byte, pull bool) (n uint64, orphans []lost, err error) {
 	s := &c.stream
+	if s.conn != conn {
+		return 0, nil, errFenced
+	}
 	into := c.own
 	if s.building != nil {
 		into = s.building

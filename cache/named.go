@@ -182,8 +182,8 @@ func (c *Cache) indexOf(i int) uint8 {
 	return uint8(max(0, slices.Index(c.own.index, t)))
 }
 
-// take removes an entry on the master, as op.
-func (c *Cache) take(i int, t *table, e *entry, op Op) uint64 {
+// drop removes an entry on the master, as op.
+func (c *Cache) drop(i int, t *table, e *entry, op Op) uint64 {
 	var number uint64
 	if !t.spec.LocalRemovals {
 		number = c.own.ring.append(&record{op: op, cache: c.indexOf(i), created: c.now(), key: bytesOf(e.key)})
@@ -193,12 +193,12 @@ func (c *Cache) take(i int, t *table, e *entry, op Op) uint64 {
 }
 
 func (c *Cache) evict(i int, t *table, e *entry) {
-	c.take(i, t, e, OpEvict)
+	c.drop(i, t, e, OpEvict)
 	c.count.Evictions.Add(1)
 }
 
 func (c *Cache) expire(i int, t *table, e *entry) {
-	c.take(i, t, e, OpExpire)
+	c.drop(i, t, e, OpExpire)
 	c.count.Expirations.Add(1)
 }
 
@@ -215,7 +215,7 @@ func (n *Named) Remove(ctx context.Context, key string) error {
 	var g *group
 	if e := t.get(key); e != nil {
 		freed := e.inFlight
-		number := c.take(n.i, t, e, OpRemove)
+		number := c.drop(n.i, t, e, OpRemove)
 		if freed {
 			c.wakeRoom()
 		}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -47,11 +48,10 @@ type follower struct {
 
 // walk is how far a snapshot has come.
 type walk struct {
-	table int // index in replica.index
-	slot  int // next one, downwards; -1: the table is done
-	sent  int
-	told  time.Duration
-	done  bool // all entries were sent, the end was not
+	table   int // index in replica.index
+	slot    int // next one, downwards; -1: the table is done
+	orphans []record
+	turn    bool // the live records'
 }
 
 // serve answers one stream that came in.
@@ -174,7 +174,7 @@ func (c *Cache) admit(f *follower, h *hello) (*welcome, error) {
 			w.entries += uint64(t.len())
 		}
 		f.cur, _ = r.ring.at(r.ring.last)
-		f.walk = &walk{slot: -1, table: -1, told: c.cfg.Now()}
+		f.walk = &walk{slot: -1, table: -1}
 		c.count.Snapshots.Add(1)
 	}
 	f.heard = c.cfg.Now()
@@ -319,12 +319,10 @@ func (f *follower) write(header, body []byte) error {
 // Snapshot and live records take turns.
 func (f *follower) next(header []byte, chunk *[]byte, ping bool) (p *parcel, ok bool) {
 	c, r := f.c, f.from
-	if f.walk != nil && (f.cur.n == r.ring.last || f.walk.sent&1 == 0) {
-		f.walk.sent++
-		return f.nextEntries(header, chunk), true
-	}
-	if f.walk != nil {
-		f.walk.sent++
+	if w := f.walk; w != nil {
+		if w.turn = !w.turn && f.cur.n < r.ring.last; !w.turn {
+			return f.nextEntries(header, chunk), true
+		}
 	}
 	// While puts wait, one frame is on its way: those that come meanwhile
 	// share the next one.
@@ -359,35 +357,42 @@ func (f *follower) next(header []byte, chunk *[]byte, ping bool) (p *parcel, ok 
 	return &parcel{kind: framePing, header: header[:liveHeader+16]}, true
 }
 
-// nextEntries makes the next piece of a snapshot: first the orphans of a
-// table, then its entries from the last to the first. What is removed
-// meanwhile moves an entry that was sent to a place that was not; it is then
-// sent twice, and none is missed.
+// nextEntries makes the next piece of a snapshot: of each table the orphans,
+// then the entries from the last to the first. What is removed meanwhile moves
+// an entry that was sent to a place that was not; it is then sent twice, and
+// none is missed.
 func (f *follower) nextEntries(header []byte, chunk *[]byte) *parcel {
 	c, r, w := f.c, f.from, f.walk
 	b := (*chunk)[:0]
+	fits := func(rec *record) bool { return len(b) == 0 || len(b)+8+rec.size() <= segmentSize }
 	put := func(n uint64, rec *record) {
 		at := len(b)
-		b = append(b, make([]byte, 8+rec.size())...)
+		b = slices.Grow(b, 8+rec.size())[:at+8+rec.size()]
 		binary.BigEndian.PutUint64(b[at:], n)
 		rec.put(b[at+8:])
 	}
-	for i := 0; len(b) < segmentSize-8-recordHeader-MaxKey; i++ {
-		if i == chunkEntries { // let the writers in
-			i = 0
+	for i := 1; ; i++ {
+		if i%chunkEntries == 0 { // let the writers in
 			c.mu.Unlock()
 			c.mu.Lock()
 		}
+		if len(w.orphans) > 0 {
+			if !fits(&w.orphans[0]) {
+				break
+			}
+			put(0, &w.orphans[0])
+			w.orphans = w.orphans[1:]
+			continue
+		}
 		if w.slot < 0 {
-			w.table++
-			if w.table >= len(r.index) {
+			if w.table++; w.table >= len(r.index) {
+				w.table = len(r.index)
 				break
 			}
 			t := r.index[w.table]
 			w.slot = t.len() - 1
 			for id, o := range t.orphans {
-				rec := orphanRecord(uint8(w.table), id, o)
-				put(0, &rec)
+				w.orphans = append(w.orphans, orphanRecord(uint8(w.table), id, o))
 			}
 			continue
 		}
@@ -396,15 +401,17 @@ func (f *follower) nextEntries(header []byte, chunk *[]byte) *parcel {
 			continue
 		}
 		e := t.slots[w.slot]
-		w.slot--
-		if e.n == 0 {
-			continue
-		}
 		rec := record{op: OpPut, cache: uint8(w.table), created: e.created, key: bytesOf(e.key), value: e.value}
 		if e.inFlight {
 			rec.flags = flagInFlight
 		}
-		put(e.n, &rec)
+		if e.n != 0 {
+			if !fits(&rec) {
+				break
+			}
+			put(e.n, &rec)
+		}
+		w.slot--
 	}
 	*chunk = b
 	if len(b) == 0 {

@@ -22,7 +22,7 @@ const (
 	frameHeader = 9
 	// maxFrame bounds a frame: a segment, or one great record, and the header
 	// of a live frame.
-	maxFrame = recordHeader + MaxKey + maxRecordValue + 64
+	maxFrame = recordHeader + MaxKey + maxRecordValue + 256 + liveHeader
 	version  = 1
 )
 
