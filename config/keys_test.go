@@ -131,6 +131,7 @@ func TestValues(t *testing.T) {
 	write(t, filepath.Join(dir, "key"), testKey, 0o600)
 	write(t, filepath.Join(dir, "token"), "s3cret\n", 0o600)
 	write(t, filepath.Join(dir, "pem"), "x", 0o600)
+	write(t, filepath.Join(dir, "xml"), "<ehcache/>", 0o600)
 	const mc, tcp = "failover.multicast.group=230.0.0.9 failover.multicast.port=4444", "failover.socket.mode=tcp failover.tcp.port=1"
 	tests := []struct {
 		key  string
@@ -186,7 +187,7 @@ func TestValues(t *testing.T) {
 		{"failover.admin.tls.cert", "failover.admin.tls.key=" + dir + "/pem", "Admin.TLSCert", dir + "/pem→" + dir + "/pem", dir + "/none→there is no file"},
 		{"failover.admin.tls.key", "failover.admin.tls.cert=" + dir + "/pem", "Admin.TLSKey", dir + "/pem→" + dir + "/pem", dir + "/none→there is no file"},
 		{"failover.admin.insecure", "", "Admin.Insecure", "true→true", "x→true or false"},
-		{"failover.cache.config", "", "Cache.ConfigFile", dir + "/pem→" + dir + "/pem", dir + "/none→there is no file"},
+		{"failover.cache.config", "", "Cache.ConfigFile", dir + "/xml→" + dir + "/xml", dir + "/none→there is no file|" + dir + "→there is no file"},
 		{"failover.cache.bind", "", "Cache.Bind", "10.0.0.1→10.0.0.1:0|10.0.0.1:0→10.0.0.1:0|[::1]:7946→[::1]:7946|::1→[::1]:0|0.0.0.0→0.0.0.0:0|:7946→invalid AddrPort", "host:1→not an IP|[::1→not an address|::1]→not an address|x→not an address|10.0.0.1:x→no port|224.0.0.1:1→multicast"},
 		{"failover.cache.group", "", "Cache.Group", "230.0.0.2→230.0.0.2", "1.1.1.1→not a multicast"},
 		{"failover.cache.port", "", "Cache.Port", "1→1", "0→not a port"},

@@ -19,9 +19,9 @@ type Source struct {
 	Root        bool     // the user is root: state is kept under /var/lib
 }
 
-// Load reads the settings: defaults, the later over the earlier by
-// adp-profiler.properties (for the plugin factory only), the bootstrap file,
-// the environment, and --set.
+// Load reads the settings: defaults, the later over the earlier by ehcache.xml
+// (for the caches only), adp-profiler.properties (for the plugin factory only),
+// the bootstrap file, the environment, and --set.
 //
 // The 3.3 design is chosen by failover.multicast.group or .port,
 // failover.socket.mode, or any failover.tcp.*; otherwise it is 3.0.6.
@@ -36,6 +36,7 @@ func Load(src Source) (*Settings, error) {
 	l.readEnviron()
 	l.readSets()
 	if !l.noText {
+		l.readEhcache()
 		l.apply()
 		l.fillIn()
 		l.relate()
@@ -55,8 +56,9 @@ type loader struct {
 	given   map[string]given // by Key.Name: the value that counts
 	bad     map[string]bool  // by Key.Name: that value is at fault
 	faults  Faults
-	noText  bool // a file was no text: who knows what the keys hold together
-	guesses int  // how many unknown keys got a suggestion
+	noText  bool     // a file was no text: who knows what the keys hold together
+	guesses int      // how many unknown keys got a suggestion
+	xml     *ehcache // nil: there is none, or it is at fault
 
 	computed map[string]string // by Key.Name: defaults that depend on something
 }
@@ -72,6 +74,8 @@ type given struct {
 	origin  string // as in Shown.Origin
 	value   string
 	inFile  bool // relative paths are relative to the bootstrap file
+
+	set func(*Settings) // instead of the key's own way, for what only ehcache.xml can say; may be nil
 }
 
 func (l *loader) fault(place, key string, c *complaint) {
@@ -81,7 +85,14 @@ func (l *loader) fault(place, key string, c *complaint) {
 // warn says something about a key where it stands.
 func (l *loader) warn(key, format string, args ...any) {
 	place, written := l.where(key)
-	l.s.Warnings = append(l.s.Warnings, tame(place+": "+written+": "+fmt.Sprintf(format, args...)))
+	l.warnAt(place, written, format, args...)
+}
+
+func (l *loader) warnAt(place, written, format string, args ...any) {
+	if written != "" {
+		place += ": " + written
+	}
+	l.s.Warnings = append(l.s.Warnings, tame(place+": "+fmt.Sprintf(format, args...)))
 }
 
 func (l *loader) where(key string) (place, written string) {
@@ -263,6 +274,10 @@ func (l *loader) apply() {
 		if !ok || l.bad[k.Name] || g.value == "" {
 			continue
 		}
+		if g.set != nil {
+			g.set(&l.s)
+			continue
+		}
 		if c := k.kind.set(&l.s, g.value); c != nil { // kinds that read files
 			l.bad[k.Name] = true
 			l.fault(g.place, g.written, c)
@@ -317,17 +332,12 @@ func (l *loader) fillIn() {
 		s.Cache.PromoteWait = s.Down()
 		l.computed["failover.cache.promote.wait"] = strconv.FormatInt(s.Down().Milliseconds(), 10)
 	}
-	if !l.has("failover.cache.config") && l.src.File != "" {
-		if beside := filepath.Join(filepath.Dir(l.src.File), "ehcache.xml"); exists(beside) {
-			s.Cache.ConfigFile = beside
-			l.computed["failover.cache.config"] = beside
-		}
-	}
 	for i := range s.Network.Peers {
 		if p := &s.Network.Peers[i]; p.Port == 0 {
 			p.Port = s.Network.Port
 		}
 	}
+	l.fillCaches()
 }
 
 // chooses33 is the first given key that chooses the 3.3 design, or "".

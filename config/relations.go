@@ -173,11 +173,10 @@ func (l *loader) relateHealth() {
 // relateUnbuilt warns once for each family of keys that are checked and that
 // nothing reads yet. Defaults are nobody's wish.
 func (l *loader) relateUnbuilt() {
-	for _, family := range []string{"failover.admin.", "failover.cache.", "failover.profiler."} {
+	for _, family := range []string{"failover.admin.", "failover.profiler."} {
 		var given []string
 		for _, k := range keys {
-			// Each instance opens the port of the cache already, as a sign of life.
-			if strings.HasPrefix(k.Name, family) && k.Name != "failover.cache.bind" && l.has(k.Name) {
+			if strings.HasPrefix(k.Name, family) && l.has(k.Name) {
 				given = append(given, k.Name)
 			}
 		}
@@ -228,21 +227,6 @@ func (l *loader) relateAdmin() {
 	if l.has(token) {
 		if mode, ok := openToOthers(l.given[token].value); ok {
 			l.warn(token, "others can read %s (mode %04o); run chmod 600 %[1]s", l.given[token].value, mode)
-		}
-	}
-}
-
-func (l *loader) relateCache() {
-	const file, eternal = "failover.cache.config", "failover.cache.eternal"
-	if l.has(file) && !exists(l.given[file].value) {
-		l.clash(file, "name an Ehcache file that exists, or remove the key", "there is no file %s", l.given[file].value)
-	}
-	if !l.sound(eternal) || !l.s.Cache.Eternal {
-		return
-	}
-	for _, key := range []string{"failover.cache.time.to.idle", "failover.cache.time.to.live"} {
-		if l.has(key) && l.given[key].value != "0" {
-			l.warn(key, "it has no effect while %s is true", eternal)
 		}
 	}
 }

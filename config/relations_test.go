@@ -109,16 +109,34 @@ func TestRelations(t *testing.T) {
 		{"failover.admin.listen=127.0.0.1:1 failover.admin.token.file=" + dir + "/empty", "holds no token", ""},
 
 		// cache
-		{"failover.cache.time.to.live=60", "", "failover.cache.time.to.live: not part of this version: has no effect yet|failover.cache.time.to.live: it has no effect while failover.cache.eternal is true"},
-		{"failover.cache.time.to.live=60 failover.cache.eternal=false", "", "failover.cache.eternal: not part of this version: has no effect yet; nor have failover.cache.time.to.live"},
-		{"failover.cache.port=4446 failover.cache.max.entries=5 failover.cache.group=230.0.0.3", "", "failover.cache.group: not part of this version: has no effect yet; nor have failover.cache.port, failover.cache.max.entries"},
-		{"failover.cache.bind=127.0.0.1:7946", "", ""}, // every instance opens a port there
+		{"failover.cache.time.to.live=60", "", "failover.cache.time.to.live: it has no effect while failover.cache.eternal is true"},
+		{"failover.cache.time.to.live=60 failover.cache.eternal=false", "", ""},
+		{"failover.cache.time.to.live=60 failover.cache.eternal=x", "failover.cache.eternal: \"x\" is neither", ""},
+		{"failover.cache.port=4446 failover.cache.max.entries=10 failover.cache.group=230.0.0.3", "", ""},
+		{"failover.cache.when.alone=block failover.cache.promote.wait=block", "", "failover.cache.when.alone: it has no effect: no cache is replicated synchronously|failover.cache.promote.wait: it has no effect"},
+		{"failover.cache.when.alone=block failover.cache.promote.wait=500 failover.cache.replicate.asynchronously=false", "", ""},
+		{"failover.cache.promote.wait=block failover.cache.replicate.asynchronously=false", "", "failover.cache.promote.wait: when a master dies and no slave is sure to hold all it acknowledged, nobody takes over until"},
+		{"failover.cache.socket.timeout=50", "", ""},
+		{"failover.cache.socket.timeout=49", "", "failover.cache.socket.timeout: under 50ms a busy machine"},
+		{"failover.cache.socket.timeout=4999", "", ""},
+		{"failover.cache.socket.timeout=5000", "", "failover.cache.socket.timeout: it is not shorter than the 5s after which a silent master is gone"},
+		{"failover.delay=100 failover.retries=3 failover.cache.socket.timeout=300", "", "failover.cache.socket.timeout: it is not shorter than the 300ms"},
+		{"failover.delay=x failover.cache.socket.timeout=1h", "failover.delay: \"x\" is not a duration", ""},
+		{"failover.delay=20 failover.retries=5", "", "failover.delay: delay × retries is 100ms"}, // the default socket timeout is nobody's wish
+		{"failover.cache.bind=0.0.0.0:7946", "", "failover.cache.bind: it is every address of this host, and without failover.key anyone"},
+		{"failover.cache.bind=[::]:0", "", "failover.cache.bind: it is every address"},
+		{"failover.cache.bind=0.0.0.0:7946 failover.key.file=" + dir + "/key", "", ""},
+		{"failover.cache.bind=0.0.0.0:7946 failover.key.file=" + dir + "/open", "failover.key.file: others can read", ""},
+		{"failover.cache.bind=10.0.0.1:7946", "", ""},
+		{pair + "failover.cache.group=230.0.0.9 failover.cache.port=4444", "", "failover.cache.port: it is the group and port of the pings too"},
+		{pair + "failover.cache.group=230.0.0.8 failover.cache.port=4444", "", ""},
+		{"failover.cache.bind=127.0.0.1:7946", "", ""},
 		{"failover.cache.max.entries=", "failover.cache.max.entries: \"\" is not", ""},
 		{"failover.cache.config=", "", ""},
 
 		// hooks
 		{"failover.profiler.overflow=block", "", "failover.profiler.overflow: not part of this version: has no effect yet"},
-		{"failover.profiler.payload=true failover.cache.port=1", "", "failover.cache.port: not part|failover.profiler.payload: not part"},
+		{"failover.profiler.payload=true failover.cache.port=1", "", "failover.profiler.payload: not part"},
 		{pluginFactory + "=log", "", ""},
 	} {
 		s, err := Load(source(strings.Fields(tt.sets)...))

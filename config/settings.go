@@ -165,23 +165,46 @@ type Admin struct {
 	Insecure bool   // a token may travel in clear text
 }
 
-// Cache is FAILOVER_CACHE.
+// Cache is FAILOVER_CACHE and the caches beside it.
 type Cache struct {
-	ConfigFile         string         // path of ehcache.xml; empty: none, the fields below count
-	Bind               netip.AddrPort // invalid address: first of the interface; port 0: a free one
-	Group              netip.Addr     // multicast discovery of peers
-	Port               uint16
-	MaxEntries         int // finished messages kept; 0: no bound
+	ConfigFile string         // path of the Ehcache file that was read; empty: none
+	Bind       netip.AddrPort // invalid address: that of Host, or else the first of the interface; port 0: a free one
+	Host       string         // name of the host to bind to, from the file; empty: Bind says it all
+	Caches     []CacheSpec    // 1 to 64, FAILOVER_CACHE among them
+
+	// Discovery. Peers that a heartbeat tells of are known without it.
+	Group  netip.Addr // multicast group; without meaning if Manual
+	Port   uint16     // its UDP port
+	TTL    int        // of its packets, 0 to 255
+	Manual bool       // Peers only, no multicast
+	Peers  []Peer     // caches of other instances, from the file
+
+	// The rules of FAILOVER_CACHE, as in Caches.
+	MaxEntries   int // finished messages kept; 0: no bound
+	Eternal      bool
+	TimeToIdle   time.Duration // 0: none
+	TimeToLive   time.Duration // 0: none
+	Asynchronous bool          // false: a put waits for the slaves in step
+
 	MaxInFlight        int
-	Eternal            bool
-	TimeToIdle         time.Duration // 0: none
-	TimeToLive         time.Duration // 0: none
-	Asynchronous       bool          // false: a put waits for the slaves in step
 	WhenAlone          WhenAlone
 	PromoteWait        time.Duration // of a slave that may lack acked puts; without meaning if PromoteWaitForever
 	PromoteWaitForever bool          // until an operator promotes it
 	SocketTimeout      time.Duration // silence after which a slave is out of step
 	RingBytes          int64         // what a slow slave may lag behind
+}
+
+// CacheSpec is one named cache, with Ehcache's rules.
+type CacheSpec struct {
+	Name       string        // 1 to 255 bytes, unique
+	MaxEntries int           // entries kept, those in flight not counted; 0: no bound
+	Eternal    bool          // TimeToIdle and TimeToLive do not count
+	TimeToIdle time.Duration // 0: none
+	TimeToLive time.Duration // 0: none
+	// Synchronous puts return when every slave in step holds the entry.
+	Synchronous bool
+	// What is not replicated, and stays on the master alone.
+	LocalPuts, LocalUpdates, LocalRemovals bool
 }
 
 // WhenAlone is what a synchronous put does with no slave in step.
