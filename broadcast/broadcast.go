@@ -68,6 +68,7 @@ const warnEvery = time.Minute
 // goroutine; the other methods are safe for concurrent use.
 type Service struct {
 	cfg    Config
+	codec  atomic.Pointer[heartbeat.Codec] // the goroutine that sends uses it
 	buf    []byte
 	warned time.Time
 	fixed  []netip.AddrPort                 // peers given by address
@@ -91,6 +92,7 @@ func New(cfg Config) (*Service, error) {
 		cfg.Lookup = systemLookup
 	}
 	s := &Service{cfg: cfg, buf: make([]byte, 0, heartbeat.MaxSize)}
+	s.codec.Store(cfg.Codec)
 	for _, p := range cfg.Peers {
 		errs = append(errs, s.addPeer(p))
 	}
@@ -105,7 +107,7 @@ func New(cfg Config) (*Service, error) {
 // way failed: then nobody can have heard p. Some ways failing is counted, and
 // logged once a minute at most.
 func (s *Service) Send(p *heartbeat.Packet) error {
-	b, err := s.cfg.Codec.Seal(s.buf[:0], p)
+	b, err := s.codec.Load().Seal(s.buf[:0], p)
 	if err != nil {
 		return fmt.Errorf("broadcast: %w", err)
 	}
@@ -142,7 +144,7 @@ func (s *Service) Send(p *heartbeat.Packet) error {
 
 // SendTo sends p to one address.
 func (s *Service) SendTo(p *heartbeat.Packet, to netip.AddrPort) error {
-	b, err := s.cfg.Codec.Seal(s.buf[:0], p)
+	b, err := s.codec.Load().Seal(s.buf[:0], p)
 	if err != nil {
 		return fmt.Errorf("broadcast: %w", err)
 	}

@@ -61,8 +61,7 @@ type Received struct {
 	Multicast bool              // by the group, else to this instance alone
 }
 
-// Service is a listener. [Service.Stats] and [Service.Packets] are safe for
-// concurrent use.
+// Service is a listener. Its methods are safe for concurrent use.
 type Service struct {
 	cfg    Config
 	out    chan Received

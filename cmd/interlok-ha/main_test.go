@@ -17,6 +17,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rs/zerolog"
+
 	"github.com/interlok-ha/interlok-ha/admin"
 	"github.com/rogpeppe/go-internal/testscript"
 	"go.uber.org/goleak"
@@ -303,18 +305,39 @@ func (n *fake) Maintenance(_ context.Context, d time.Duration) error {
 	return n.order("maintenance %s", d)
 }
 
-// A second signal stops at once; the first alone does not. SIGHUP does neither.
+// A second signal stops at once; the first alone does not. SIGHUP does neither:
+// it reloads.
 func TestSignals(t *testing.T) {
 	a := &app{stderr: new(strings.Builder), logFormat: "json", logLevel: "info"}
-	ctx, now, done := untilSignalled(t.Context(), a.logger())
+	ctx, now, hangup, done := untilSignalled(t.Context(), a.logger())
 	defer done()
+	reloads := make(chan int)
+	n := 0
+	var told strings.Builder
+	reloaded := reloading(hangup, func() error {
+		n++
+		reloads <- n
+		return errors.New("the file is gone")
+	}, zerolog.New(&told))
 	send := func(sig syscall.Signal) {
 		t.Helper()
 		if err := syscall.Kill(os.Getpid(), sig); err != nil {
 			t.Fatal(err)
 		}
 	}
-	send(syscall.SIGHUP)
+	for want := 1; want <= 2; want++ { // a failure is not the last
+		send(syscall.SIGHUP)
+		if got := <-reloads; got != want {
+			t.Errorf("reload %d, want %d", got, want)
+		}
+	}
+	reloaded()
+	if got := strings.Count(told.String(), "the file is gone"); got != 2 || strings.Count(told.String(), "the old ones stay") != 2 {
+		t.Errorf("two failures, told %d times: %s", got, &told)
+	}
+	if err := ctx.Err(); err != nil {
+		t.Errorf("SIGHUP: %v", err)
+	}
 	send(syscall.SIGTERM)
 	<-ctx.Done()
 	select {

@@ -23,7 +23,7 @@ without a shell in between. Without COMMAND the instance only holds the role.
 FILE is a bootstrap.properties; without one, every setting has a default.
 
 SIGTERM and SIGINT stop COMMAND, then hand over, then exit; a second one stops
-at once.`,
+at once. SIGHUP reads failover.key.file again.`,
 		Example: `  interlok-ha run -- ./my-service --port 8080
   interlok-ha run bootstrap.properties --name a -- ./my-service`,
 		Args: runArgs,
@@ -56,7 +56,7 @@ func (a *app) takePart(ctx context.Context, s *config.Settings, command []string
 	if err != nil {
 		return err
 	}
-	ctx, now, done := untilSignalled(ctx, log)
+	ctx, now, hangup, done := untilSignalled(ctx, log)
 	defer done()
 	n, err := node.New(node.Options{
 		Settings:   s,
@@ -73,19 +73,43 @@ func (a *app) takePart(ctx context.Context, s *config.Settings, command []string
 	if err != nil {
 		return err
 	}
+	defer reloading(hangup, n.ReloadKeys, log)()
 	return n.Run(ctx)
 }
 
+// reloading reloads at each SIGHUP until done is called.
+func reloading(hangup <-chan os.Signal, reload func() error, log zerolog.Logger) (done func()) {
+	quit := make(chan struct{})
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			select {
+			case <-hangup:
+				if err := reload(); err != nil {
+					log.Error().Err(err).Msg("The keys are not reloaded; the old ones stay")
+				}
+			case <-quit:
+				return
+			}
+		}
+	}()
+	return func() {
+		close(quit)
+		<-ended
+	}
+}
+
 // untilSignalled ends the context at the first SIGTERM or SIGINT and closes now
-// at the second. SIGHUP is caught and does nothing yet; it is not ignored,
-// since that would be passed on to COMMAND.
-func untilSignalled(parent context.Context, log zerolog.Logger) (ctx context.Context, now <-chan struct{}, done func()) {
+// at the second. It hands on SIGHUP, many at once as one. Whoever takes none
+// must not have it ignored: that would be passed on to COMMAND.
+func untilSignalled(parent context.Context, log zerolog.Logger) (ctx context.Context, now <-chan struct{}, hangup <-chan os.Signal, done func()) {
 	ctx, cancel := context.WithCancel(parent)
 	atOnce := make(chan struct{})
 	stop := make(chan os.Signal, 2)
-	hangup := make(chan os.Signal, 1)
+	hung := make(chan os.Signal, 1)
 	signal.Notify(stop, syscall.SIGTERM, os.Interrupt)
-	signal.Notify(hangup, syscall.SIGHUP)
+	signal.Notify(hung, syscall.SIGHUP)
 	quit := make(chan struct{})
 	ended := make(chan struct{})
 	go func() {
@@ -102,15 +126,14 @@ func untilSignalled(parent context.Context, log zerolog.Logger) (ctx context.Con
 					close(atOnce)
 				}
 				n++
-			case <-hangup:
 			case <-quit:
 				return
 			}
 		}
 	}()
-	return ctx, atOnce, func() {
+	return ctx, atOnce, hung, func() {
 		signal.Stop(stop)
-		signal.Stop(hangup)
+		signal.Stop(hung)
 		close(quit)
 		<-ended
 		cancel()

@@ -1,0 +1,46 @@
+package node
+
+import (
+	"encoding/hex"
+	"fmt"
+
+	"github.com/interlok-ha/interlok-ha/config"
+	"github.com/interlok-ha/interlok-ha/heartbeat"
+)
+
+// ReloadKeys reads failover.key.file again and uses what it holds from now on:
+// the first key signs, all are accepted. If the file is at fault the keys stay
+// as they are, and the error says what to mend. Not from two goroutines at once.
+func (n *Node) ReloadKeys() error {
+	keys, err := n.s.RereadKeys()
+	if err != nil {
+		return err
+	}
+	if len(n.s.Keys) == 0 { // a key file has one, so this cannot be
+		return fmt.Errorf("read keys: this instance runs without a key; restart it")
+	}
+	in, err := n.newCodec(keys)
+	if err != nil {
+		return err
+	}
+	out, err := n.newCodec(keys)
+	if err != nil {
+		return err
+	}
+	// Accept before anything is signed with them, and what can fail first.
+	// TODO(cache): n.cache.SetKeys here, and return its error, once there is n.cache.
+	n.listen.SetCodec(in)
+	n.broadcast.SetCodec(out)
+	n.o.Log.Info().Str("file", n.s.KeyFile()).Int("keys", len(keys)).Str("signs", hex.EncodeToString(out.KeyIDs()[:1])).
+		Str("accepts", hex.EncodeToString(out.KeyIDs())).Msg("Reloaded the keys")
+	return nil
+}
+
+// newCodec makes a codec of this cluster. Each goroutine needs its own.
+func (n *Node) newCodec(keys []config.Secret) (*heartbeat.Codec, error) {
+	list := make([]heartbeat.Key, len(keys))
+	for i, k := range keys {
+		list[i] = heartbeat.Key(k)
+	}
+	return heartbeat.NewCodec(n.s.Cluster, n.s.Generation, list...)
+}
