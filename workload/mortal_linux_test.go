@@ -144,10 +144,8 @@ func bear(t *testing.T, how string) *mortal {
 	t.Cleanup(func() {
 		_ = m.cmd.Process.Kill()
 		_ = m.cmd.Wait()
-		for _, fd := range append(m.tree, m.keeper) {
-			_ = unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0)
-			_ = unix.Waitid(unix.P_PIDFD, fd, nil, unix.WEXITED, nil)
-		}
+		_ = unix.PidfdSendSignal(m.keeper, unix.SIGKILL, nil, 0)
+		newSweeper("none", 0).sweep(func(left int) { t.Errorf("%d processes cannot be killed", left) })
 	})
 	return m
 }
