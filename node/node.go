@@ -64,6 +64,7 @@ type Node struct {
 	o       Options
 	s       *config.Settings
 	id      heartbeat.InstanceID
+	secret  [32]byte // for the keeper alone; peers know its hash
 	started time.Time
 
 	store     *failover.Store
@@ -100,8 +101,7 @@ func New(o Options) (n *Node, err error) {
 		}
 	}()
 	_, _ = rand.Read(n.id[:]) // never fails
-	var secret [32]byte
-	_, _ = rand.Read(secret[:])
+	_, _ = rand.Read(n.secret[:])
 
 	var saved election.State
 	// A killed predecessor's keeper may still be ending its command.
@@ -124,7 +124,7 @@ func New(o Options) (n *Node, err error) {
 	if err := n.openNetwork(); err != nil {
 		return nil, err
 	}
-	cfg := n.electionConfig(secret)
+	cfg := n.electionConfig()
 	if n.work, err = newWork(n); err != nil {
 		return nil, err
 	}
@@ -193,7 +193,7 @@ func (n *Node) openNetwork() (err error) {
 	return err
 }
 
-func (n *Node) electionConfig(secret [32]byte) election.Config {
+func (n *Node) electionConfig() election.Config {
 	s := n.s
 	cfg := election.Config{
 		Self: n.id, Node: heartbeat.NewNodeID(s.Cluster, s.Name), Name: s.Name,
@@ -201,7 +201,7 @@ func (n *Node) electionConfig(secret [32]byte) election.Config {
 		Position: uint16(s.Election.Position), Candidate: s.Election.Candidate,
 		Quorum: uint8(s.Election.Quorum), Votes: uint8(s.Election.Votes),
 		Signed:   len(s.Keys) > 0,
-		ObitHash: heartbeat.ObituaryHash(n.id, secret),
+		ObitHash: heartbeat.ObituaryHash(n.id, n.secret),
 		Seed:     uint64(n.started.UnixNano()),
 	}
 	for _, name := range s.Election.Voters {

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"sync"
@@ -33,7 +34,7 @@ const abandonPatience = 5 * time.Second
 
 func newWork(n *Node) (work, error) {
 	if len(n.o.Command) == 0 {
-		return &noWork{n}, nil
+		return &noWork{n: n, wish: make(chan bool, 1)}, nil
 	}
 	w := n.s.Workload
 	sup, err := workload.NewSupervisor(workload.Policy{
@@ -48,16 +49,80 @@ func newWork(n *Node) (work, error) {
 	return &command{n: n, sup: sup, wake: make(chan struct{}, 1), tokenFile: filepath.Join(n.s.StateDir, "token")}, nil
 }
 
-// noWork is an instance that only holds the role.
-type noWork struct{ n *Node }
+// noWork is an instance that only holds the role. While it has it, a keeper
+// waits for its death, to tell the others. Without one they learn it later.
+type noWork struct {
+	n    *Node
+	wish chan bool // that there be a keeper; only the last one counts
+}
 
-func (*noWork) Open(uint64)                   {}
-func (*noWork) Guard(election.Guard)          {}
-func (*noWork) Epoch(uint64)                  {}
-func (w *noWork) Stop(bool)                   { w.n.manager.WorkStopped() }
-func (*noWork) Run(ctx context.Context) error { <-ctx.Done(); return nil }
-func (*noWork) Abandon() bool                 { return true }
-func (*noWork) Status() *admin.Workload       { return nil }
+func (w *noWork) Open(uint64)           { w.wishes(true) }
+func (*noWork) Guard(election.Guard)    {}
+func (*noWork) Epoch(uint64)            {}
+func (*noWork) Abandon() bool           { return true }
+func (*noWork) Status() *admin.Workload { return nil }
+
+func (w *noWork) Stop(bool) {
+	w.wishes(false)
+	w.n.manager.WorkStopped()
+}
+
+// wishes does not block: it is called by the manager's goroutine alone.
+func (w *noWork) wishes(keeper bool) {
+	select {
+	case <-w.wish:
+	default:
+	}
+	w.wish <- keeper
+}
+
+// Run starts and stops the keeper.
+func (w *noWork) Run(ctx context.Context) error {
+	var p *workload.Process
+	var lost <-chan struct{}
+	for {
+		select {
+		case wanted := <-w.wish:
+			if p == nil && wanted {
+				if p = w.start(); p != nil {
+					lost = p.Done()
+				}
+			}
+			if p != nil && !wanted {
+				p.Kill()
+				<-lost
+				p, lost = nil, nil
+			}
+		case <-lost: // it said so; the next reign has another
+			p, lost = nil, nil
+		case <-ctx.Done():
+			if p != nil {
+				p.Kill()
+				<-lost
+			}
+			return nil
+		}
+	}
+}
+
+func (w *noWork) start() *workload.Process {
+	n := w.n
+	o, err := n.obituary()
+	if err == nil {
+		defer func() { _ = o.Listener.Close() }()
+		var p *workload.Process
+		p, err = workload.StartBare(workload.Config{
+			Stderr: stdFile(n.o.Stderr), HoldFiles: []*os.File{n.store.Lock()}, Obituary: o, Log: n.o.Log,
+		}, workload.Reign{ID: n.id})
+		if err == nil {
+			return p
+		}
+	}
+	if !errors.Is(err, workload.ErrUnsupported) {
+		n.o.Log.Warn().Err(err).Msg("No keeper: if this instance dies its peers learn it by its silence only")
+	}
+	return nil
+}
 
 // command runs the COMMAND. Its own goroutine, Run, owns the fields below the
 // line; others post to it.
@@ -235,11 +300,18 @@ func (w *command) start() {
 	n := w.n
 	w.writeToken()
 	g := w.guard.Load()
+	obituary, err := n.obituary()
+	if err != nil {
+		n.o.Log.Warn().Err(err).Msg("If this instance dies its peers learn it by its silence only")
+	} else {
+		defer func() { _ = obituary.Listener.Close() }()
+	}
 	p, err := workload.Start(workload.Config{
 		Command: n.o.Command, Env: n.o.Environ,
 		Stdin: stdFile(n.o.Stdin), Stdout: stdFile(n.o.Stdout), Stderr: stdFile(n.o.Stderr),
 		// A second start must wait until the tree of a killed one is dead.
 		HoldFiles: []*os.File{n.store.Lock()},
+		Obituary:  obituary,
 		Log:       n.o.Log,
 	}, workload.Reign{
 		Token: n.token(w.epoch), Epoch: w.epoch, Cluster: n.s.Cluster, Instance: n.s.Name, ID: n.id,

@@ -1,0 +1,22 @@
+package node
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/interlok-ha/interlok-ha/workload"
+)
+
+// obituary is what this instance's keeper tells when it is dead. Whoever asked
+// for it closes the Listener, once the keeper was started.
+func (n *Node) obituary() (*workload.Obituary, error) {
+	l, ok := n.presence.(interface{ File() (*os.File, error) })
+	if !ok {
+		return nil, fmt.Errorf("copy the listener for the keeper: %T cannot be copied", n.presence)
+	}
+	f, err := l.File()
+	if err != nil {
+		return nil, fmt.Errorf("copy the listener for the keeper: %w", err)
+	}
+	return &workload.Obituary{Listener: f, Instance: n.id, Secret: n.secret, Linger: n.s.Lease()}, nil
+}
