@@ -337,6 +337,7 @@ func (p *Process) listen() bool {
 				p.pid.Store(int64(f.value))
 				close(p.started)
 				if p.bare() {
+					p.cfg.Log.Debug().Int("keeper", p.cmd.Process.Pid).Msg("Keeper started")
 					continue
 				}
 				p.cfg.Log.Info().Int64("pid", p.pid.Load()).Strs("command", p.cfg.Command).Msg("Command started")

@@ -1,0 +1,98 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+	"golang.org/x/sys/unix"
+
+	"github.com/interlok-ha/interlok-ha/election"
+	"github.com/interlok-ha/interlok-ha/failover"
+)
+
+// says is a log that passes on each line.
+type says chan string
+
+func (s says) Write(b []byte) (int, error) {
+	s <- string(b)
+	return len(b), nil
+}
+
+// A master without a command has a keeper as long as it is master, and no
+// longer: neither the lock nor the port is held by one that is left behind.
+func TestBareKeeper(t *testing.T) {
+	w := testCommand(t, "unused")
+	n := w.n
+	n.o.Command = nil
+	n.s.Election.Delay, n.s.Election.Retries = time.Second, 5
+	lines := make(says, 64)
+	n.o.Log = zerolog.New(lines)
+	if err := n.openCache(netip.MustParseAddr("127.0.0.1")); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = n.cache.Close() })
+	bare, err := newWork(n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.manager, err = failover.New(failover.Config{
+		Election: election.Config{Self: n.id, Name: "test", Delay: time.Second, Retries: 5}, Work: bare,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() { defer close(ended); _ = bare.Run(ctx) }()
+	defer func() { cancel(); <-ended }()
+
+	hear := func(words string) {
+		t.Helper()
+		select {
+		case line := <-lines:
+			if !strings.Contains(line, words) {
+				t.Fatalf("the log says %s want %q", line, words)
+			}
+		case <-time.After(20 * time.Second):
+			t.Fatalf("the log does not say %q", words)
+		}
+	}
+	bare.Open(1)
+	hear("Keeper started")
+	bare.Stop(false)
+	hear("Keeper ended")
+	bare.Open(2)
+	hear("Keeper started")
+
+	_ = l.Close()
+	_ = n.store.Close()
+	lock, err := os.Open(filepath.Join(n.s.StateDir, "lock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = lock.Close() }()
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); !errors.Is(err, unix.EWOULDBLOCK) {
+		t.Errorf("lock while there is a keeper: %v, want EWOULDBLOCK", err)
+	}
+	if c, err := net.Dial("tcp4", l.Addr().String()); err != nil {
+		t.Errorf("dial while there is a keeper: %v", err)
+	} else {
+		_ = c.Close()
+	}
+	cancel()
+	<-ended
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		t.Errorf("lock after the end: %v", err)
+	}
+	if _, err := net.Dial("tcp4", l.Addr().String()); !errors.Is(err, syscall.ECONNREFUSED) {
+		t.Errorf("dial after the end: %v, want refused", err)
+	}
+}
