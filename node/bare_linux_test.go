@@ -35,10 +35,6 @@ func TestBareKeeper(t *testing.T) {
 	n.s.Election.Delay, n.s.Election.Retries = time.Second, 5
 	lines := make(says, 64)
 	n.o.Log = zerolog.New(lines)
-	if err := n.openCache(netip.MustParseAddr("127.0.0.1")); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = n.cache.Close() })
 	bare, err := newWork(n)
 	if err != nil {
 		t.Fatal(err)
@@ -72,7 +68,7 @@ func TestBareKeeper(t *testing.T) {
 	bare.Open(2)
 	hear("Keeper started")
 
-	_ = l.Close()
+	_ = n.cache.Close()
 	_ = n.store.Close()
 	lock, err := os.Open(filepath.Join(n.s.StateDir, "lock"))
 	if err != nil {
@@ -82,7 +78,7 @@ func TestBareKeeper(t *testing.T) {
 	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); !errors.Is(err, unix.EWOULDBLOCK) {
 		t.Errorf("lock while there is a keeper: %v, want EWOULDBLOCK", err)
 	}
-	if c, err := net.Dial("tcp4", l.Addr().String()); err != nil {
+	if c, err := net.Dial("tcp4", n.cache.Addr().String()); err != nil {
 		t.Errorf("dial while there is a keeper: %v", err)
 	} else {
 		_ = c.Close()
@@ -92,7 +88,7 @@ func TestBareKeeper(t *testing.T) {
 	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		t.Errorf("lock after the end: %v", err)
 	}
-	if _, err := net.Dial("tcp4", l.Addr().String()); !errors.Is(err, syscall.ECONNREFUSED) {
+	if _, err := net.Dial("tcp4", n.cache.Addr().String()); !errors.Is(err, syscall.ECONNREFUSED) {
 		t.Errorf("dial after the end: %v, want refused", err)
 	}
 }

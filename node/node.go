@@ -17,6 +17,7 @@ import (
 
 	"github.com/interlok-ha/interlok-ha/admin"
 	"github.com/interlok-ha/interlok-ha/broadcast"
+	"github.com/interlok-ha/interlok-ha/cache"
 	"github.com/interlok-ha/interlok-ha/config"
 	"github.com/interlok-ha/interlok-ha/election"
 	"github.com/interlok-ha/interlok-ha/failover"
@@ -69,7 +70,8 @@ type Node struct {
 
 	store     *failover.Store
 	conn      *mcast.Conn
-	presence  net.Listener
+	cache     *cache.Cache
+	syncCache bool // one of its caches is synchronous
 	listen    *listen.Service
 	broadcast *broadcast.Service
 	manager   *failover.Manager
@@ -134,7 +136,8 @@ func New(o Options) (n *Node, err error) {
 	n.feed = newFeed(s.Name, n.started)
 	n.manager, err = failover.New(failover.Config{
 		Election: cfg, Saved: saved, Saver: n.store, Sender: n.broadcast,
-		Packets: n.listen.Packets(), Work: n.work, Observe: n.observe, Log: o.Log,
+		Packets: n.listen.Packets(), Work: &replicated{n.work, n}, Observe: n.observe, Log: o.Log,
+		LogAt: n.logAt, Barrier: n.barrier, Seal: n.seal,
 	})
 	if err != nil {
 		return nil, err
@@ -189,8 +192,7 @@ func (n *Node) openNetwork() (err error) {
 	if err != nil {
 		return err
 	}
-	n.presence, err = openPresence(n.conn.LocalAddr().Addr(), s.Cache.Bind)
-	return err
+	return n.openCache(n.conn.LocalAddr().Addr())
 }
 
 func (n *Node) electionConfig() election.Config {
@@ -210,8 +212,12 @@ func (n *Node) electionConfig() election.Config {
 	if s.Election.Isolation == config.IsolationContinue {
 		cfg.Isolation = election.IsolationContinue
 	}
-	if a, err := netip.ParseAddrPort(n.presence.Addr().String()); err == nil {
-		cfg.Cache = a
+	cfg.Cache = n.cache.Addr()
+	cfg.Command = len(n.o.Command) > 0
+	cfg.Loopback = cfg.Cache.Addr().IsLoopback()
+	cfg.TrustRefusal = s.Election.TrustRefusal
+	if cfg.PromoteWait = s.Cache.PromoteWait; s.Cache.PromoteWaitForever {
+		cfg.PromoteWait = -1
 	}
 	return cfg
 }
@@ -241,7 +247,7 @@ func (n *Node) Run(ctx context.Context) error {
 	serve("listen", n.listen.Run)
 	n.o.Log.Info().Msg("Started listener")
 	serve("broadcast", n.broadcast.Run)
-	serve("presence", n.runPresence)
+	serve("cache", n.cache.Run)
 	serve("API", n.admin.Run)
 	serve("work", n.work.Run)
 	if n.health != nil {
@@ -273,8 +279,8 @@ func (n *Node) Run(ctx context.Context) error {
 
 // close gives up what New took.
 func (n *Node) close() {
-	if n.presence != nil {
-		_ = n.presence.Close()
+	if n.cache != nil {
+		_ = n.cache.Close()
 	}
 	if n.conn != nil {
 		_ = n.conn.Close()
@@ -296,6 +302,7 @@ func (n *Node) observe(e election.Event) {
 			n.quit(ErrOutranked)
 		}
 	}
+	n.follow(e)
 	n.feed.put(e)
 }
 

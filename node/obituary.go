@@ -2,7 +2,6 @@ package node
 
 import (
 	"fmt"
-	"os"
 
 	"github.com/interlok-ha/interlok-ha/workload"
 )
@@ -10,11 +9,7 @@ import (
 // obituary is what this instance's keeper tells when it is dead. Whoever asked
 // for it closes the Listener, once the keeper was started.
 func (n *Node) obituary() (*workload.Obituary, error) {
-	l, ok := n.presence.(interface{ File() (*os.File, error) })
-	if !ok {
-		return nil, fmt.Errorf("copy the listener for the keeper: %T cannot be copied", n.presence)
-	}
-	f, err := l.File()
+	f, err := n.cache.ListenerFile()
 	if err != nil {
 		return nil, fmt.Errorf("copy the listener for the keeper: %w", err)
 	}

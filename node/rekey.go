@@ -28,7 +28,9 @@ func (n *Node) ReloadKeys() error {
 		return err
 	}
 	// Accept before anything is signed with them, and what can fail first.
-	// TODO(cache): n.cache.SetKeys here, and return its error, once there is n.cache.
+	if err := n.cache.SetKeys(keysOf(keys)); err != nil {
+		return err
+	}
 	n.listen.SetCodec(in)
 	n.broadcast.SetCodec(out)
 	n.o.Log.Info().Str("file", n.s.KeyFile()).Int("keys", len(keys)).Str("signs", hex.EncodeToString(out.KeyIDs()[:1])).

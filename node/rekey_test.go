@@ -87,6 +87,10 @@ func newTalker(t *testing.T, a *air, id byte, keys string) *talker {
 		t.Fatal(err)
 	}
 	k.Node = &Node{s: s, id: heartbeat.InstanceID{id}, o: Options{Log: zerolog.New(k.log)}}
+	if err := k.openCache(netip.MustParseAddr("127.0.0.1")); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = k.cache.Close() })
 	in, err := k.newCodec(s.Keys)
 	if err != nil {
 		t.Fatal(err)

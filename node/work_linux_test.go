@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"net/netip"
 	"os"
 	"os/signal"
 	"testing"
@@ -38,6 +39,10 @@ func testCommand(t *testing.T, argv ...string) *command {
 	t.Cleanup(func() { _ = store.Close() })
 	n := &Node{s: s, store: store, o: Options{Settings: s, Command: argv}, id: heartbeat.InstanceID{1}}
 	n.feed = newFeed("test", time.Now())
+	if err := n.openCache(netip.MustParseAddr("127.0.0.1")); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = n.cache.Close() })
 	w, err := newWork(n)
 	if err != nil {
 		t.Fatal(err)
