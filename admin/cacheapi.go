@@ -157,7 +157,9 @@ func (a *api) cacheGet(w http.ResponseWriter, r *http.Request, name, key string)
 		writeBytes(w, http.StatusOK, "application/octet-stream", value)
 		return nil
 	}
-	return writeJSON(w, http.StatusOK, "application/json", describeItem(name, e, value))
+	item := describeItem(name, e, value)
+	item.Copy = a.caches.Stats().Copy
+	return writeJSON(w, http.StatusOK, "application/json", item)
 }
 
 // written is the answer to what changed an entry.

@@ -214,6 +214,8 @@ type CacheItem struct {
 	Encoding string `json:"encoding,omitempty"`
 	// Message is what the value says, if it is a message.
 	Message *CacheMessage `json:"message,omitempty"`
+	// Copy is nil on the master.
+	Copy *CacheCopy `json:"copy"`
 }
 
 // CacheMessage is the state of a message, for people and scripts.

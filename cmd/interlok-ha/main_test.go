@@ -34,7 +34,7 @@ func TestMain(m *testing.M) {
 			defer stop()
 			n, path, err := newFake((&app{environ: os.Environ()}).socketRoot(), os.Args[1:])
 			if err == nil {
-				s, newErr := admin.New(admin.Config{Node: n, SocketPath: path})
+				s, newErr := admin.New(admin.Config{Node: n, Caches: n.cache, SocketPath: path})
 				if err = newErr; err == nil {
 					go n.live(ctx)
 					err = s.Run(ctx)
@@ -118,7 +118,7 @@ func compareTable(ts *testscript.TestScript, neg bool, args []string) {
 	got := ts.ReadFile(args[0])
 	got = regexp.MustCompile(`since \d\d:.*`).ReplaceAllString(got, "since SINCE")
 	got = regexp.MustCompile(`since \d{4}-.*`).ReplaceAllString(got, "since SINCE")
-	got = regexp.MustCompile(`(?m)^\S{12}  cut`).ReplaceAllString(got, "NOW           cut")
+	got = regexp.MustCompile(`(?m)^\S{12}  (cut|put|remove|orphan)`).ReplaceAllString(got, "NOW           $1")
 	if want := ts.ReadFile(args[1]); got != want {
 		ts.Fatalf("got:\n%s\nwant:\n%s", got, want)
 	}
@@ -128,14 +128,14 @@ type fakes struct{}
 
 // startFake serves an instance in memory until the script ends:
 //
-//	fakenode CLUSTER/NAME [master|slave|WORD] [fail=KIND:DETAIL:MEND] [plain] [then=EVENT,EVENT]
+//	fakenode CLUSTER/NAME [master|slave|WORD] [fail=KIND:DETAIL:MEND] [plain] [then=EVENT,EVENT] [cache=master|slave|cut|alone]
 func startFake(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) == 0 {
 		ts.Fatalf("usage: fakenode CLUSTER/NAME ...")
 	}
 	n, path, err := newFake(filepath.Join(ts.Getenv("XDG_RUNTIME_DIR"), "interlok-ha"), args)
 	ts.Check(err)
-	s, err := admin.New(admin.Config{Node: n, SocketPath: path})
+	s, err := admin.New(admin.Config{Node: n, Caches: n.cache, SocketPath: path})
 	ts.Check(err)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
@@ -173,6 +173,7 @@ type fake struct {
 	fail   error
 	then   []string // events after the present state; then the stream ends
 	feed   *admin.Feed
+	cache  admin.Caches // nil: none
 
 	mu     sync.Mutex // guards orders
 	orders []string
@@ -221,6 +222,12 @@ func newFake(root string, args []string) (*fake, string, error) {
 			n.fail = &admin.Error{Kind: admin.Kind(p[0]), Detail: p[1], Mend: p[2]}
 		case "then":
 			n.then = strings.Split(value, ",")
+		case "cache":
+			c, err := newFakeCache(value)
+			if err != nil {
+				return nil, "", err
+			}
+			n.cache = c
 		default:
 			return nil, "", fmt.Errorf("%q is no word of fakenode", word)
 		}

@@ -100,12 +100,16 @@ func (a *app) styleOf(w io.Writer) style {
 	if a.getenv("NO_COLOR") != "" || a.getenv("TERM") == "dumb" {
 		return false
 	}
+	return style(isTerminal(w))
+}
+
+func isTerminal(w io.Writer) bool {
 	f, ok := w.(*os.File)
 	if !ok {
 		return false
 	}
 	info, err := f.Stat()
-	return style(err == nil && info.Mode()&os.ModeCharDevice != 0)
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
 // cell is a word of a table with the colour it is painted in.
@@ -113,7 +117,12 @@ type cell struct {
 	text  string
 	paint func(string) string // nil: none
 	right bool                // set against the right edge
+	long  bool                // does not widen the column beyond longText
 }
+
+// longText is what a key may do to a table's width. A longer one moves only the
+// rest of its own line: cut short, it could not be copied.
+const longText = 40
 
 // table writes rows under a head, two spaces between the columns. The first
 // row decides the number of columns.
@@ -121,7 +130,9 @@ func table(w io.Writer, s style, head []cell, rows [][]cell) {
 	width := make([]int, len(head))
 	for _, row := range append([][]cell{head}, rows...) {
 		for i, c := range row {
-			width[i] = max(width[i], utf8.RuneCountInString(c.text))
+			if n := utf8.RuneCountInString(c.text); !c.long || n <= longText {
+				width[i] = max(width[i], n)
+			}
 		}
 	}
 	for i := range head {
@@ -131,7 +142,7 @@ func table(w io.Writer, s style, head []cell, rows [][]cell) {
 		var b strings.Builder
 		gap := 0 // spaces owed; those at the end of a line are never paid
 		for i, c := range row {
-			pad := width[i] - utf8.RuneCountInString(c.text)
+			pad := max(0, width[i]-utf8.RuneCountInString(c.text))
 			if c.right {
 				gap += pad
 			}
