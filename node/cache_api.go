@@ -21,6 +21,8 @@ type cacheAPI struct {
 
 var _ admin.Caches = cacheAPI{}
 
+func (n *Node) cacheAPI() cacheAPI { return cacheAPI{cache: n.cache, known: n.Status} }
+
 // status is the cache's part of the instance's status. It asks the cache only.
 func (a cacheAPI) status() *admin.Cache {
 	st := a.cache.Status()

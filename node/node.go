@@ -142,7 +142,7 @@ func New(o Options) (n *Node, err error) {
 	if err != nil {
 		return nil, err
 	}
-	n.admin, err = admin.New(admin.Config{Node: (*orders)(n), SocketPath: o.SocketPath, Log: o.Log})
+	n.admin, err = admin.New(admin.Config{Node: (*orders)(n), Caches: n.cacheAPI(), SocketPath: o.SocketPath, Log: o.Log})
 	return n, err
 }
 
