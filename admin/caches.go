@@ -123,9 +123,11 @@ type CacheCopy struct {
 	Of        string `json:"of"`
 	Connected bool   `json:"connected"`
 	// Behind is in records, as of the last contact.
-	Behind        uint64 `json:"behind"`
-	LastContactMs int64  `json:"lastContactMs"`
-	InStep        bool   `json:"inStep"`
+	Behind uint64 `json:"behind"`
+	// LastContactMs is 0 while not connected.
+	LastContactMs int64 `json:"lastContactMs"`
+	// InStep: synchronous puts wait for this slave.
+	InStep bool `json:"inStep"`
 	// Snapshot is true while all of it is being received anew.
 	Snapshot bool `json:"snapshot"`
 }

@@ -105,6 +105,8 @@ type Cache struct {
 	Seq      uint64 `json:"seq"`
 	// InSync names the slaves that hold all of it.
 	InSync []string `json:"inSync"`
+	// Copy is set on a slave, which knows of no other slave.
+	Copy *CacheCopy `json:"copy,omitempty"`
 }
 
 // Settings are the ones all instances of a cluster should share.

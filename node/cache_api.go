@@ -23,8 +23,9 @@ var _ admin.Caches = cacheAPI{}
 
 func (n *Node) cacheAPI() cacheAPI { return cacheAPI{cache: n.cache, known: n.Status} }
 
-// status is the cache's part of the instance's status. It asks the cache only.
-func (a cacheAPI) status() *admin.Cache {
+// status is the cache's part of the instance's status, of which the rest is
+// there already.
+func (a cacheAPI) status(rest admin.Status) *admin.Cache {
 	st := a.cache.Status()
 	if len(st.Caches) == 0 {
 		return nil
@@ -35,16 +36,37 @@ func (a cacheAPI) status() *admin.Cache {
 			c = other
 		}
 	}
-	s := &admin.Cache{Name: c.Spec.Name, Entries: c.Entries, InFlight: c.InFlight, Seq: st.Pos.N, InSync: []string{}}
+	s := &admin.Cache{Name: c.Spec.Name, Entries: c.Entries, InFlight: c.InFlight, Seq: st.Pos.N, InSync: []string{}, Copy: copyOf(st, rest)}
 	for _, f := range st.Followers {
 		if f.InStep {
 			s.InSync = append(s.InSync, f.Name)
 		}
 	}
-	if !st.Master && st.Following.InStep { // a slave knows only of itself
+	// A slave knows only of itself.
+	if s.Copy != nil && s.Copy.Connected && !s.Copy.Snapshot && (s.Copy.InStep || s.Copy.Behind == 0) {
 		s.InSync = append(s.InSync, st.Name)
 	}
 	return s
+}
+
+// copyOf is a slave's stream from the master; nil on the master.
+func copyOf(st cache.Status, known admin.Status) *admin.CacheCopy {
+	f := st.Following
+	switch {
+	case st.Master:
+		return nil
+	case f.Reign.Instance.IsZero():
+		return &admin.CacheCopy{}
+	}
+	id := f.Reign.Instance.String()
+	c := &admin.CacheCopy{
+		Of: nameOf(known, id), Connected: f.Connected, Behind: f.Behind,
+		LastContactMs: f.Silent.Milliseconds(), InStep: f.InStep, Snapshot: f.Snapshot,
+	}
+	if c.Of == "" {
+		c.Of = id[:8]
+	}
+	return c
 }
 
 // Stats tells what is kept here and how complete it is.
@@ -69,18 +91,8 @@ func (a cacheAPI) Stats() admin.CacheStats {
 	}
 	if st.Master {
 		s.Role = admin.RoleMaster
-		return s
-	}
-	s.Copy = &admin.CacheCopy{}
-	if f := st.Following; !f.Reign.Instance.IsZero() {
-		id := f.Reign.Instance.String()
-		s.Copy = &admin.CacheCopy{
-			Of: nameOf(a.known(), id), Connected: f.Connected, Behind: f.Behind,
-			LastContactMs: f.Silent.Milliseconds(), InStep: f.InStep, Snapshot: f.Snapshot,
-		}
-		if s.Copy.Of == "" {
-			s.Copy.Of = id[:8]
-		}
+	} else {
+		s.Copy = copyOf(st, a.known())
 	}
 	return s
 }

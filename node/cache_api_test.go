@@ -68,7 +68,7 @@ func TestCacheAPI(t *testing.T) {
 	if err != nil || c.Entries != 4 || c.InFlight != 2 || s.Role != admin.RoleMaster || s.Copy != nil || s.Epoch != 3 || s.Counters["puts"] != 4 {
 		t.Errorf("stats: %+v, %v", s, err)
 	}
-	if got := a.status(); got.Name != cache.DefaultName || got.Entries != 4 || got.InFlight != 2 || got.Seq != s.Seq || got.InSync == nil {
+	if got := a.status(admin.Status{}); got.Copy != nil || got.Name != cache.DefaultName || got.Entries != 4 || got.InFlight != 2 || got.Seq != s.Seq || got.InSync == nil {
 		t.Errorf("status: %+v", got)
 	}
 	list, err := a.List(cache.DefaultName, admin.CacheQuery{Limit: 10, State: "in-flight"})
@@ -169,8 +169,10 @@ func TestCacheAPISlave(t *testing.T) {
 	if got := a.Stats(); len(got.Slaves) != 1 || got.Slaves[0].Name != "b" || got.Slaves[0].Behind != 0 || !got.Slaves[0].InStep {
 		t.Errorf("stats of the master: %+v", got.Slaves)
 	}
-	if got := a.status().InSync; !slices.Equal(got, []string{"b"}) {
-		t.Errorf("in sync: %q", got)
+	for _, x := range []cacheAPI{a, b} {
+		if got := x.status(x.known()); !slices.Equal(got.InSync, []string{"b"}) || got.Seq != a.cache.Pos().N {
+			t.Errorf("status: %+v", got)
+		}
 	}
 	if list, err := b.List(cache.DefaultName, admin.CacheQuery{Limit: 1}); err != nil || len(list) != 1 || list[0].Key != "k0" {
 		t.Errorf("the slave's list: %+v, %v", list, err)

@@ -84,7 +84,7 @@ func (n *Node) Status() admin.Status {
 			st.Peers[len(st.Peers)-1].Epoch = st.Master.Epoch
 		}
 	}
-	st.Cache = n.cacheAPI().status()
+	st.Cache = n.cacheAPI().status(st)
 	st.Alarms = n.alarms(v)
 	return st
 }

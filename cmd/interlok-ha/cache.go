@@ -86,7 +86,10 @@ func copyText(c *admin.CacheCopy) string {
 	default:
 		text += count(int(c.Behind), "record") + " behind"
 	}
-	return text + ", heard " + ageText(c.LastContactMs) + " ago"
+	if c.LastContactMs > 0 {
+		text += ", heard " + ageText(c.LastContactMs) + " ago"
+	}
+	return text
 }
 
 // sizeText is a number of bytes in the unit that reads best.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 
 	"github.com/interlok-ha/interlok-ha/admin"
@@ -117,11 +118,7 @@ func (a *app) list(cmd *cobra.Command, l *listing, q admin.CacheQuery, ask func(
 
 // footer is what stands under a list.
 func footer(p admin.CachePage, q admin.CacheQuery) []string {
-	entries := fmt.Sprintf("%d entries", p.Total)
-	if p.Total == 1 {
-		entries = "1 entry"
-	}
-	line := fmt.Sprintf("%s: %s, %d in flight", p.Cache, entries, p.InFlight)
+	line := fmt.Sprintf("%s: %s, %d in flight", p.Cache, entriesText(p.Total), p.InFlight)
 	if p.Orphans > 0 {
 		line += ", " + count(p.Orphans, "orphan")
 		if !q.Orphans {
@@ -136,6 +133,13 @@ func footer(p admin.CachePage, q admin.CacheQuery) []string {
 		lines = append(lines, fmt.Sprintf("%d shown; go on with --after %s, or show --all", len(p.Entries), shellWord(rawKey(p.Next, p.NextEncoding))))
 	}
 	return lines
+}
+
+func entriesText(n int) string {
+	if n == 1 {
+		return "1 entry"
+	}
+	return strconv.Itoa(n) + " entries"
 }
 
 func entryTable(w io.Writer, st style, entries []admin.CacheEntry) {

@@ -56,7 +56,11 @@ func statusTable(w io.Writer, st style, s admin.Status, now time.Time) {
 		line("workload", workloadText(*l))
 	}
 	if c := s.Cache; c != nil {
-		line("cache", fmt.Sprintf("%s  %d entries, %d in flight, in step: %s", c.Name, c.Entries, c.InFlight, orNone(strings.Join(c.InSync, ", "))))
+		standing := "in step: " + orNone(strings.Join(c.InSync, ", "))
+		if c.Copy != nil {
+			standing = copyText(c.Copy)
+		}
+		line("cache", fmt.Sprintf("%s  %s, %d in flight, %s", c.Name, entriesText(c.Entries), c.InFlight, standing))
 	}
 	if p := s.Packets; p != nil {
 		line("packets", packetsText(*p))
