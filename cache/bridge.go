@@ -84,7 +84,8 @@ var routine = []string{
 	"Failed to send UDP ping", "Failed to send UDP compound ping", "Failed to send indirect", "Failed fallback TCP ping",
 	"Failed to send gossip", "Push/Pull with", "Got ping for unexpected node", "Refuting", "Failed to send ack", "Failed to forward ack",
 	"Failed to send nack", "Failed to push local state", "Failed to send error", "Was able to connect", "handler queue full",
-	"Binding to public address", // told by Open, in our words
+	"Binding to public address",         // told by Open, in our words
+	errHead.Error(), errEndless.Error(), // told by the port
 }
 
 // foreign is how memberlist says that a key does not fit.

@@ -19,9 +19,9 @@ import (
 // again, for ever: what the configuration names, what the heartbeats or the
 // beacon tell of, and where a member was that went without a goodbye.
 const (
-	joinFirst  = time.Second // after the first vain try; doubled from then on
-	joinLast   = 30 * time.Second
-	joinHeard  = 5 * time.Second // the longest pause while the address is being told of
+	joinFirst  = time.Second      // after the first vain try; doubled from then on
+	joinLast   = 20 * time.Second // to 30, with the jitter
+	joinHeard  = 5 * time.Second  // the longest pause while the address is being told of
 	joinAtOnce = 4
 	// joinSettled is how often what the configuration names is resolved anew
 	// while all is well.

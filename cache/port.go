@@ -26,6 +26,8 @@ const (
 	// when anyone can send them. Many times what gossip needs.
 	gossipRate  = 2000
 	gossipBurst = 4000
+	// attachTime is how long a gossip stream waits at start for gossip.
+	attachTime = 200 * time.Millisecond
 	// farewell is how long the datagram socket stays open for gossip to leave.
 	farewell = 2 * time.Second
 
@@ -52,6 +54,7 @@ type port struct {
 	count    *counters
 	lines    *limiter
 	unsorted *limit
+	ready    chan struct{} // closed when gossip is there
 
 	mu     sync.Mutex // guards what follows
 	gossip *transport // nil: nobody is there to hear it
@@ -60,7 +63,7 @@ type port struct {
 
 // newPort takes both sockets over. keyed says that gossip is encrypted.
 func newPort(l net.Listener, p net.PacketConn, keyed bool, count *counters, log zerolog.Logger) *port {
-	pt := &port{listener: l, packets: p, count: count, lines: newLimiter(log), unsorted: newLimit(maxUnsorted)}
+	pt := &port{listener: l, packets: p, count: count, lines: newLimiter(log), unsorted: newLimit(maxUnsorted), ready: make(chan struct{})}
 	pt.keyed.Store(keyed)
 	if a, err := netip.ParseAddrPort(l.Addr().String()); err == nil {
 		pt.addr = advertised(a)
@@ -121,7 +124,19 @@ func (p *port) attach(t *transport) bool {
 		return false
 	}
 	p.gossip = t
+	close(p.ready)
 	return true
+}
+
+// awaited is the transport, which at start may take a moment.
+func (p *port) awaited() *transport {
+	late := time.NewTimer(attachTime)
+	defer late.Stop()
+	select {
+	case <-p.ready:
+	case <-late.C:
+	}
+	return p.attached()
 }
 
 func (p *port) attached() *transport {
@@ -189,16 +204,17 @@ func (p *port) sort(ctx context.Context, conn net.Conn, turn *turn, onStream fun
 	_ = conn.SetReadDeadline(time.Now().Add(headTime))
 	head := &headed{Conn: conn}
 	why, err := head.first()
-	t := p.attached()
+	var t *transport
 	switch {
 	case err != nil || why != refuseNone:
 	case head.head[0] == firstStream || head.head[0] == firstTLS:
-		t = nil
 	case head.head[0] > lastGossip && head.head[0] != firstLabel:
 		why = refuseMalformed
-	case t == nil:
-		err = errNoGossip
 	default:
+		if t = p.awaited(); t == nil {
+			err = errNoGossip
+			break
+		}
 		why, err = head.check(t.label, p.keyed.Load(), false)
 	}
 	if turn.leave() {

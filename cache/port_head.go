@@ -30,6 +30,7 @@ const (
 	maxGossipNodes  = 1024
 	maxGossipState  = 4 << 10 // ours is a digest
 	maxGossipStream = 512 << 10
+	maxGossipNode   = 1 << 10 // of one member in it
 	// headSize holds a label, a type and the header of a push/pull.
 	headSize = 512
 	// sealedMin is what encryption adds to a datagram.
@@ -115,91 +116,94 @@ func checkMessage(b []byte) unwelcome {
 	return refuseMalformed
 }
 
-// checkStream looks at the beginning of a gossip stream. more means that it is
-// not all there yet. reply is for the answer on a stream that we opened, which
-// has no label.
-func checkStream(b []byte, label string, keyed, reply bool) (why unwelcome, more bool) {
+// checkStream looks at the beginning of a gossip stream. most is how many bytes
+// it may have after that, 0 if it is not clear yet what it is. reply is for the
+// answer on a stream that we opened, which has no label.
+func checkStream(b []byte, label string, keyed, reply bool) (why unwelcome, most int) {
 	if !reply {
 		switch {
 		case len(b) == 0:
-			return refuseNone, true
+			return refuseNone, 0
 		case b[0] > lastGossip && b[0] != firstLabel:
-			return refuseMalformed, false
+			return refuseMalformed, 0
 		case b[0] != firstLabel:
-			return refuseCluster, false
+			return refuseCluster, 0
 		case len(b) < 2:
-			return refuseNone, true
+			return refuseNone, 0
 		case int(b[1]) != len(label):
-			return refuseCluster, false
+			return refuseCluster, 0
 		case len(b) < 2+len(label):
-			return refuseNone, true
+			return refuseNone, 0
 		case string(b[2:2+len(label)]) != label:
-			return refuseCluster, false
+			return refuseCluster, 0
 		}
 		b = b[2+len(label):]
 	}
 	if len(b) == 0 {
-		return refuseNone, true
+		return refuseNone, 0
 	}
 	kind, b := b[0], b[1:]
 	switch {
 	case reply && kind == gossipError: // why the other end refuses us
-		return refuseNone, false
+		return refuseNone, maxGossipNode
 	case keyed && kind == gossipEncrypted:
 		if len(b) < 4 {
-			return refuseNone, true
+			return refuseNone, 0
 		}
 		if binary.BigEndian.Uint32(b) > maxGossipStream {
-			return refuseTooLarge, false
+			return refuseTooLarge, 0
 		}
-		return refuseNone, false
+		return refuseNone, maxGossipStream
 	case keyed || kind == gossipEncrypted:
-		return refuseKey, false
+		return refuseKey, 0
 	case kind == gossipPushPull:
 		return checkPushPull(b)
 	case kind == gossipPing && !reply || kind == gossipAck && reply:
-		return refuseNone, false
+		return refuseNone, maxGossipNode
 	case kind > lastGossip:
-		return refuseMalformed, false
+		return refuseMalformed, 0
 	}
-	return refuseGossip, false
+	return refuseGossip, 0
 }
 
 // checkPushPull reads the header of a push/pull, which is a small msgpack map
 // of numbers and flags, and refuses great numbers.
-func checkPushPull(b []byte) (why unwelcome, more bool) {
+func checkPushPull(b []byte) (why unwelcome, most int) {
 	if len(b) == 0 {
-		return refuseNone, true
+		return refuseNone, 0
 	}
 	if b[0] < 0x80 || b[0] > 0x88 { // a map of up to 8
-		return refuseMalformed, false
+		return refuseMalformed, 0
 	}
+	most = maxGossipState
 	fields, b := int(b[0]&0x0f), b[1:]
 	for range fields {
 		if len(b) == 0 {
-			return refuseNone, true
+			return refuseNone, 0
 		}
 		if b[0] < 0xa0 || b[0] > 0xbf { // a string of up to 31 bytes
-			return refuseMalformed, false
+			return refuseMalformed, 0
 		}
 		n := int(b[0] & 0x1f)
 		if len(b) < 1+n+1 {
-			return refuseNone, true
+			return refuseNone, 0
 		}
 		name := string(b[1 : 1+n])
 		b = b[1+n:]
 		v, size := smallNumber(b)
 		switch {
 		case size == 0:
-			return refuseMalformed, false
+			return refuseMalformed, 0
 		case len(b) < size:
-			return refuseNone, true
+			return refuseNone, 0
 		case name == "Nodes" && v > maxGossipNodes, name == "UserStateLen" && v > maxGossipState:
-			return refuseTooLarge, false
+			return refuseTooLarge, 0
+		case name == "Nodes":
+			most = maxGossipState + int(v)*maxGossipNode
 		}
 		b = b[size:]
 	}
-	return refuseNone, false
+	return refuseNone, min(most, maxGossipStream)
 }
 
 // smallNumber reads a msgpack flag or unsigned number. size is 0 for anything
@@ -237,10 +241,9 @@ func smallNumber(b []byte) (v uint64, size int) {
 // next owner. A gossip stream also has an end.
 type headed struct {
 	net.Conn
-	head  []byte // read, and not yet read again
-	left  int    // how much more may be read; 0: any
-	label string
-	over  func(unwelcome) // told once why reading ended; nil: nobody
+	head []byte          // read, and not yet read again
+	left int             // how much more may be read, and 1; 0: any
+	over func(unwelcome) // told once why reading ended; nil: nobody
 
 	// Of a stream that we opened: the answer is checked at the first Read.
 	reply, keyed bool
@@ -276,10 +279,10 @@ func (c *headed) more(most int) (unwelcome, error) {
 
 // check reads until it is clear what the gossip stream is.
 func (c *headed) check(label string, keyed, reply bool) (unwelcome, error) {
-	c.left = maxGossipStream
 	for {
-		why, more := checkStream(c.head, label, keyed, reply)
-		if !more {
+		why, most := checkStream(c.head, label, keyed, reply)
+		if why != refuseNone || most > 0 {
+			c.left = most
 			return why, nil
 		}
 		if len(c.head) == cap(c.head) {

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/hashicorp/memberlist"
-	"github.com/rs/zerolog"
 )
 
 const (
@@ -238,9 +237,4 @@ func (t *transport) Shutdown() error {
 	t.hangUp()
 	close(t.done)
 	return nil
-}
-
-// warn logs once in a while.
-func (t *transport) warn(kind string) *zerolog.Event {
-	return t.port.lines.line(zerolog.WarnLevel, kind)
 }
