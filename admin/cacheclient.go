@@ -14,6 +14,10 @@ import (
 	"time"
 )
 
+// listTimeout is how long a Client waits for a page where the caller set no
+// deadline: a large cache is walked from end to end for each.
+const listTimeout = time.Minute
+
 // CacheStats asks what the instance keeps.
 func (c *Client) CacheStats(ctx context.Context) (CacheStats, error) {
 	var s CacheStats
@@ -33,9 +37,7 @@ func (c *Client) CacheList(ctx context.Context, cache string, q CacheQuery) (Cac
 	if q.Orphans {
 		v.Set("orphans", "1")
 	}
-	var p CachePage
-	err := c.call(ctx, http.MethodGet, entryPath(cache, "")+"?"+v.Encode(), nil, &p)
-	return p, err
+	return c.page(ctx, entryPath(cache, "")+"?"+v.Encode())
 }
 
 // InFlight asks for one page of what is in flight. Of q counts After, Limit
@@ -48,8 +50,16 @@ func (c *Client) InFlight(ctx context.Context, cache string, q CacheQuery) (Cach
 			v.Set(name, text)
 		}
 	}
-	var p CachePage
-	err := c.call(ctx, http.MethodGet, "/v1/in-flight?"+v.Encode(), nil, &p)
+	return c.page(ctx, "/v1/in-flight?"+v.Encode())
+}
+
+func (c *Client) page(ctx context.Context, path string) (p CachePage, err error) {
+	if _, ok := ctx.Deadline(); !ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, listTimeout)
+		defer cancel()
+	}
+	err = c.call(ctx, http.MethodGet, path, nil, &p)
 	return p, err
 }
 

@@ -127,7 +127,7 @@ func (a cacheAPI) List(name string, q admin.CacheQuery) ([]admin.CacheEntry, err
 	if err != nil {
 		return nil, err
 	}
-	l := lowest{limit: q.Limit}
+	l := lowest{limit: q.Limit, once: !q.Orphans}
 	take := func(e *cache.Entry) bool {
 		if e.Key <= q.After || !l.wants(e.Key) {
 			return false
@@ -160,6 +160,7 @@ func (a cacheAPI) List(name string, q admin.CacheQuery) ([]admin.CacheEntry, err
 // of the last one's key.
 type lowest struct {
 	limit int
+	once  bool // one entry a key: what moves while the cache is walked may come twice
 	all   []keyed
 	full  bool
 	bound string // if full: keys above it are not wanted
@@ -181,6 +182,9 @@ func (l *lowest) add(key string, e admin.CacheEntry) {
 
 func (l *lowest) cut() {
 	slices.SortStableFunc(l.all, func(a, b keyed) int { return strings.Compare(a.key, b.key) })
+	if l.once {
+		l.all = slices.CompactFunc(l.all, func(a, b keyed) bool { return a.key == b.key })
+	}
 	if len(l.all) <= l.limit {
 		return
 	}

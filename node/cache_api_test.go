@@ -196,14 +196,22 @@ func TestLowest(t *testing.T) {
 		keys = append(keys, fmt.Sprintf("%04d", i*7919%3000/2)) // each twice
 	}
 	for _, limit := range []int{1, 2, 7, 100, 2999, 3000, 10_000} {
+		once := lowest{limit: limit, once: true}
 		l := lowest{limit: limit}
 		for _, k := range keys {
-			if l.wants(k) {
-				l.add(k, admin.CacheEntry{Key: k})
+			for _, l := range []*lowest{&l, &once} {
+				if l.wants(k) {
+					l.add(k, admin.CacheEntry{Key: k})
+				}
 			}
 		}
-		got := l.entries()
-		want := min((limit+1)/2*2, 3000)
+		got := once.entries()
+		want := min(limit, 1500)
+		if len(got) != want || got[len(got)-1].Key != fmt.Sprintf("%04d", want-1) {
+			t.Errorf("limit %d, each once: %d entries to %s, want %d", limit, len(got), got[len(got)-1].Key, want)
+		}
+		got = l.entries()
+		want = min((limit+1)/2*2, 3000)
 		if len(got) != want || !slices.IsSortedFunc(got, func(a, b admin.CacheEntry) int { return cmp.Compare(a.Key, b.Key) }) ||
 			got[0].Key != "0000" || got[len(got)-1].Key != fmt.Sprintf("%04d", want/2-1) {
 			t.Errorf("limit %d: %d entries from %s to %s, want %d", limit, len(got), got[0].Key, got[len(got)-1].Key, want)
