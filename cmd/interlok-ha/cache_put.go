@@ -40,7 +40,8 @@ master writes; asked of another instance, this fails and names it.
 
 An entry in flight is never evicted and never expires, and the next master finds
 it with cache in-flight. Put it again without --in-flight when it is finished,
-or remove it.`,
+or remove it. By default this does not wait for the slaves; with the key
+failover.cache.replicate.asynchronously=false it does.`,
 		Example: `  interlok-ha cache put --in-flight order-17 step-1
   interlok-ha cache put order-17 done
   date | interlok-ha cache put last-run`,
