@@ -325,23 +325,44 @@ func (k *keeper) killTree() {
 		_ = unix.Kill(-k.pid, unix.SIGKILL) // not waited for: its number is still its own
 	}
 	self := os.Getpid()
-	for pause := time.Millisecond; k.reap(); pause = min(2*pause, 50*time.Millisecond) {
+	pause := 100 * time.Microsecond
+	for round := 0; k.reap(); round++ {
 		if k.herald != nil {
 			k.herald.look(0) // from then on its age counts
 		}
-		k.doze(pause)
-		if !k.reap() {
-			return
-		}
-		if k.table.scan() != nil {
-			continue
-		}
-		for _, p := range k.table.procs {
-			if !p.dead() && k.table.below(p, self) {
-				k.table.signal(p, unix.SIGKILL)
+		// Whoever loses its parent becomes our child, so the children alone
+		// would do, generation by generation. A deep tree, or a kernel that
+		// does not list them, needs the table of all processes, which takes
+		// longer to read the more there are.
+		if !k.killChildren() || round >= 5 {
+			if k.table.scan() == nil {
+				for _, p := range k.table.procs {
+					if !p.dead() && k.table.below(p, self) {
+						k.table.signal(p, unix.SIGKILL)
+					}
+				}
 			}
 		}
+		k.doze(pause)
+		pause = min(2*pause, 50*time.Millisecond)
 	}
+}
+
+// killChildren kills our own children and reports whether it found any. None of
+// them was waited for, so their numbers are their own.
+func (k *keeper) killChildren() bool {
+	found := false
+	// The thread that forked has COMMAND's process, the first has the orphans.
+	for i, thread := range [2]int{os.Getpid(), unix.Gettid()} {
+		if i > 0 && thread == os.Getpid() {
+			break
+		}
+		for _, pid := range k.table.children(thread) {
+			found = true
+			_ = unix.Kill(pid, unix.SIGKILL)
+		}
+	}
+	return found
 }
 
 // farewell tells the node what happened, after the tree is dead.
@@ -402,7 +423,8 @@ func (k *keeper) sleep(pause int) {
 
 // doze waits for a child's end or the pause.
 func (k *keeper) doze(pause time.Duration) {
-	_, _ = unix.Poll(nil, int(pause.Milliseconds()))
+	timeout := unix.NsecToTimespec(int64(pause))
+	_, _ = unix.Ppoll(nil, &timeout, nil)
 }
 
 // describe names what a start failed with.

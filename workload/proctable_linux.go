@@ -26,7 +26,8 @@ func (p proc) dead() bool { return p.state == 'Z' || p.state == 'X' }
 type procTable struct {
 	procs []proc // ascending by pid
 	dents [16 << 10]byte
-	path  [32]byte
+	path  [48]byte
+	kids  []int
 	stat  [1024]byte
 }
 
@@ -84,6 +85,34 @@ func (t *procTable) read(pid int) (proc, bool) {
 		return proc{}, false
 	}
 	return parseStat(pid, t.stat[:n])
+}
+
+// children returns the children of a thread of this process, as far as one read
+// tells. The slice is good until the next call.
+func (t *procTable) children(thread int) []int {
+	t.kids = t.kids[:0]
+	path := append(t.path[:0], "/proc/self/task/"...)
+	path = appendInt(path, thread)
+	path = append(path, "/children"...)
+	if n, ok := t.slurp(path, t.dents[:]); ok {
+		t.kids = parseChildren(t.kids, t.dents[:n])
+	}
+	return t.kids
+}
+
+// parseChildren appends the numbers of a list to kids. Each ends with a space:
+// what does not was cut off, and is another process's number.
+func parseChildren(kids []int, list []byte) []int {
+	for {
+		end := bytes.IndexByte(list, ' ')
+		if end < 0 {
+			return kids
+		}
+		if pid := digits(list[:end]); pid > 0 {
+			kids = append(kids, pid)
+		}
+		list = list[end+1:]
+	}
 }
 
 // parseStat reads /proc/PID/stat. The second field, the name in parentheses,
