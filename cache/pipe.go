@@ -71,3 +71,30 @@ func (p *pipe) flush() error {
 	_, err := p.Conn.Write(b)
 	return err
 }
+
+// writeBoth writes a header and a body in one system call, and without a copy
+// where there is none needed.
+func writeBoth(conn net.Conn, header, body []byte) error {
+	if c, ok := conn.(*secured); ok {
+		return c.writeBoth(header, body)
+	}
+	below := conn
+	for {
+		// What wraps a connection here changes reading only.
+		w, ok := below.(interface{ NetConn() net.Conn })
+		if !ok {
+			break
+		}
+		below = w.NetConn()
+	}
+	if tcp, ok := below.(*net.TCPConn); ok {
+		both := net.Buffers{header, body}
+		_, err := both.WriteTo(tcp)
+		return err
+	}
+	if _, err := conn.Write(header); err != nil {
+		return err
+	}
+	_, err := conn.Write(body)
+	return err
+}

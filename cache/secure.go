@@ -349,6 +349,20 @@ func (c *secured) Write(b []byte) (int, error) {
 	return c.pipe.together(func() (int, error) { return c.Conn.Write(b) })
 }
 
+func (c *secured) writeBoth(header, body []byte) error {
+	c.write.Lock()
+	defer c.write.Unlock()
+	_, err := c.pipe.together(func() (int, error) {
+		n, err := c.Conn.Write(header)
+		if err != nil {
+			return n, err
+		}
+		m, err := c.Conn.Write(body)
+		return n + m, err
+	})
+	return err
+}
+
 // Close ends the stream at once. TLS would first say goodbye, and wait for
 // seconds to do so on a connection that is full.
 func (c *secured) Close() error {
@@ -361,6 +375,9 @@ type peeked struct {
 	net.Conn
 	first []byte // read by one goroutine, as Read is
 }
+
+// NetConn is the connection below, as in crypto/tls.
+func (c *peeked) NetConn() net.Conn { return c.Conn }
 
 func (c *peeked) Read(b []byte) (int, error) {
 	if len(c.first) == 0 || len(b) == 0 {

@@ -115,7 +115,8 @@ func TestGuards(t *testing.T) {
 			if tt.cluster != "" {
 				cluster = tt.cluster
 			}
-			s := shakeHands(t, newTestGuard(t, cluster, tt.client...), newTestGuard(t, "c", tt.server...))
+			a, b := newTestGuard(t, cluster, tt.client...), newTestGuard(t, "c", tt.server...)
+			s := shakeHands(t, a, b)
 			if !errors.Is(s.clientErr, tt.clientErr) || !errors.Is(s.serverErr, tt.serverErr) {
 				t.Fatalf("client: %v, want %v; server: %v, want %v", s.clientErr, tt.clientErr, s.serverErr, tt.serverErr)
 			}
@@ -138,6 +139,10 @@ func TestGuards(t *testing.T) {
 			}
 			if n, err := s.server.Read(make([]byte, 1)); n != 0 || err != io.EOF {
 				t.Errorf("after the close: %d bytes, %v", n, err)
+			}
+			s.server.Close()
+			if len(a.open)+len(b.open) != 0 {
+				t.Errorf("%d and %d closed streams are kept", len(a.open), len(b.open))
 			}
 		})
 	}
@@ -278,6 +283,79 @@ func TestStranger(t *testing.T) {
 	if n := len(g.open); n != 0 {
 		t.Errorf("%d streams are open", n)
 	}
+	him, server := connected(t)
+	him.Write([]byte("GET / HTTP/1.1"))
+	if _, err := newTestGuard(t, "c").server(context.Background(), server); !errors.Is(err, errMalformed) {
+		t.Errorf("garbage, and no key here: %v", err)
+	}
+}
+
+// counting counts what would be system calls.
+type counting struct {
+	net.Conn
+	writes int
+}
+
+func (c *counting) Write(b []byte) (int, error) {
+	c.writes++
+	return c.Conn.Write(b)
+}
+
+// TestWriteBoth: a header and its body arrive as one, by as few calls as can be.
+func TestWriteBoth(t *testing.T) {
+	header, body := []byte("header"), bytes.Repeat([]byte("body"), 60<<10)
+	for _, tt := range []struct {
+		name   string
+		keys   [][32]byte
+		wrap   func(net.Conn) net.Conn
+		writes int // that the wrapper sees
+	}{
+		{"TCP", nil, nil, 0},
+		{"TCP that was looked at", nil, func(c net.Conn) net.Conn { return &peeked{Conn: &headed{Conn: c}} }, 0},
+		{"something else", nil, func(c net.Conn) net.Conn { return &counting{Conn: c} }, 2},
+		{"with a key", [][32]byte{keyA}, func(c net.Conn) net.Conn { return &counting{Conn: c} }, 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			client, server := connected(t)
+			g := newTestGuard(t, "c", tt.keys...)
+			raw := client
+			if tt.wrap != nil {
+				raw = tt.wrap(client)
+			}
+			in := make(chan net.Conn, 1)
+			if g.keyed() {
+				go func() {
+					c, err := g.server(context.Background(), server)
+					if err != nil {
+						t.Error(err)
+					}
+					in <- c
+				}()
+			} else {
+				in <- server
+			}
+			out, err := g.client(context.Background(), raw)
+			if err != nil {
+				t.Fatal(err)
+			}
+			counted, _ := raw.(*counting)
+			if counted != nil {
+				counted.writes = 0
+			}
+			sent := make(chan error, 1)
+			go func() { sent <- writeBoth(out, header, body) }()
+			got := make([]byte, len(header)+len(body))
+			if _, err := io.ReadFull(<-in, got); err != nil || string(got) != string(header)+string(body) {
+				t.Errorf("what arrives differs, %v", err)
+			}
+			if err := <-sent; err != nil {
+				t.Error(err)
+			}
+			if counted != nil && counted.writes != tt.writes {
+				t.Errorf("%d writes, want %d", counted.writes, tt.writes)
+			}
+		})
+	}
 }
 
 // TestSecrecy reads along on the wire.
@@ -408,7 +486,12 @@ func TestRotationRace(t *testing.T) {
 		}
 	}
 	wg.Wait()
+	// A key that goes while its proof is on the way.
+	before := a.snapshot()[0]
 	_ = a.setKeys([][32]byte{keyC})
+	if err := a.admit(&secured{guard: a, key: before}); !errors.Is(err, errWrongKey) {
+		t.Errorf("a key that was dropped meanwhile: %v", err)
+	}
 	_ = b.setKeys([][32]byte{keyC})
 	if len(a.open)+len(b.open) != 0 {
 		t.Errorf("%d and %d streams left", len(a.open), len(b.open))
