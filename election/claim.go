@@ -142,6 +142,9 @@ func (m *Machine) needsVotes() bool {
 // withdraw gives the claim up and frees the votes for it.
 func (m *Machine) withdraw(why string) {
 	told := m.claim.stored
+	if m.claim.kind == claimRefused {
+		m.trustAfter = m.now + m.t.Backoff
+	}
 	if m.promise.to == m.cfg.Self {
 		m.promise = promise{}
 	}
@@ -193,6 +196,9 @@ func (m *Machine) hearRefusal(p *heartbeat.Packet) {
 func (m *Machine) promote(force bool) {
 	switch m.state {
 	case heartbeat.StateListening, heartbeat.StateSlave, heartbeat.StateFault:
+	case heartbeat.StateOpening:
+		m.reign.insist = m.reign.insist || force // opens without what a peer holds
+		return
 	case heartbeat.StateClaiming:
 		if !force || m.claim.kind == claimForced {
 			return
@@ -210,7 +216,7 @@ func (m *Machine) promote(force bool) {
 	m.pauseUntil, m.backoffUntil = 0, 0
 	if !force {
 		bound := m.cfg.Quorum > 0 && (m.now < m.embargoUntil || m.promised() && m.promise.to != m.cfg.Self)
-		if m.mayClaim() && m.now >= m.listenUntil && !bound {
+		if m.mayClaim() && m.now >= m.listenUntil && !bound && !m.heldBack() {
 			m.startClaim(claimTimeout)
 		}
 		return

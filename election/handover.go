@@ -166,6 +166,10 @@ func (m *Machine) workDrained() {
 	if h.sealing {
 		return
 	}
+	if !m.on(RuleSeal) {
+		m.finishHandover(false)
+		return
+	}
 	h.sealing = true
 	h.deadline = m.now + m.t.Seal
 	e := Event{Type: EventSeal, Peer: h.heir, Epoch: m.reign.epoch}

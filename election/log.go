@@ -26,9 +26,6 @@ type opening struct {
 
 // logAt takes in where the local copy stands.
 func (m *Machine) logAt(in LogAt) {
-	if m.logSync != in.Sync || m.sureUntil != in.SureUntil {
-		m.turn = turn{}
-	}
 	m.log, m.logSync, m.sureUntil = in.Log, in.Sync, in.SureUntil
 }
 
@@ -40,7 +37,8 @@ func (m *Machine) sure() bool {
 	case !m.logSync:
 		return false
 	case f.Instance.IsZero():
-		return m.lastReign > 0 && m.disk.Reigned <= m.lastReign // it was this one
+		// It was this one, unless another reigned unheard; but then the voters know.
+		return m.cfg.Quorum > 0 && m.lastReign > 0 && m.disk.Reigned <= m.lastReign
 	case !f.over || f.Epoch < m.disk.Reigned:
 		return false
 	case m.resignedBy(f.Instance) && m.resigned.Epoch >= f.Epoch:
@@ -52,7 +50,7 @@ func (m *Machine) sure() bool {
 // cold reports whether nothing is known that could be lost: no master was
 // followed since the start, and no copy of the log has a record.
 func (m *Machine) cold() bool {
-	if m.followed || m.lastReign > 0 || m.log != (heartbeat.LogPos{}) {
+	if m.followed || m.lastReign > 0 || m.log != (heartbeat.LogPos{}) || m.disk.Reigned > 0 && m.cfg.PromoteWait < 0 {
 		return false
 	}
 	for _, p := range m.peers {
@@ -61,6 +59,45 @@ func (m *Machine) cold() bool {
 		}
 	}
 	return true
+}
+
+// never is longer than any wait.
+const never = 100 * 365 * 24 * time.Hour
+
+// sureWait is for how much longer an instance holds back that may lack what the
+// last master acknowledged: one that surely holds it goes first, and the last
+// master may come back.
+func (m *Machine) sureWait() time.Duration {
+	switch {
+	case !m.logSync || m.sure() || m.cold() || !m.on(RuleSure):
+		return 0
+	case m.cfg.PromoteWait < 0:
+		return never
+	}
+	wait := m.cfg.PromoteWait
+	if wait == 0 {
+		wait = m.t.Down
+	}
+	if m.sureHeard() {
+		wait += 2 * m.t.Down // it may be unable to win
+	}
+	return wait
+}
+
+// sureHeard reports whether a peer that may claim says that it is sure.
+func (m *Machine) sureHeard() bool {
+	for _, p := range m.peers {
+		if p.flags.Has(heartbeat.FlagSure) && eligible(p) && m.confirmed(p) {
+			return true
+		}
+	}
+	return false
+}
+
+// heldBack reports whether not even an order without force lets this instance claim.
+func (m *Machine) heldBack() bool {
+	w := m.sureWait()
+	return w >= never || w > 0 && m.sureHeard()
 }
 
 // aim notes, at the start of a claim, what the others hold beyond this copy.
@@ -94,7 +131,7 @@ func (m *Machine) answerBehind(pe *peer, p *heartbeat.Packet) {
 
 func (m *Machine) newOpening() opening {
 	c := &m.claim
-	o := opening{sure: c.sure || c.cold && m.disk.Reigned == 0, grewAt: m.now, at: m.log}
+	o := opening{sure: m.sure() || c.cold && m.disk.Reigned == 0, grewAt: m.now, at: m.log} // by what the voters told
 	if f := &m.follow; c.kind == claimHeir || f.over && m.resignedBy(f.Instance) && m.resigned.Epoch >= f.Epoch {
 		o.sealed, o.resigned = m.resigned.Log, true
 	}
@@ -185,10 +222,3 @@ func (m *Machine) tellLosses() {
 		m.event(Event{Type: EventMaybeLost, Epoch: r.epoch, Detail: "no instance was surely in step with the last master"})
 	}
 }
-
-// The rules whose scenarios are still to be written.
-const (
-	RuleBehind Rules = 1 << (40 + iota)
-	RuleRefusal
-	RuleObjectRefused
-)

@@ -82,7 +82,9 @@ func claimKey(p *heartbeat.Packet) key {
 func (m *Machine) rank() int {
 	n, own := 0, m.ownKey()
 	for _, p := range m.peers {
-		if m.confirmed(p) && eligible(p) && p.id != m.follow.Instance && compareKey(peerKey(p), own) < 0 {
+		k := peerKey(p)
+		k.sure = k.sure || own.sure // who heard of the death a moment later has not told yet
+		if m.confirmed(p) && eligible(p) && p.id != m.follow.Instance && compareKey(k, own) < 0 {
 			n++
 		}
 	}

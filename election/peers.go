@@ -217,7 +217,7 @@ func (m *Machine) note(pe *peer, p *heartbeat.Packet, from netip.AddrPort) {
 		m.isolated = false
 	}
 	if (first || back) && p.Kind != heartbeat.KindLeave {
-		m.event(Event{Type: EventPeerJoined, Peer: pe.id, Name: pe.name})
+		m.event(Event{Type: EventPeerJoined, Peer: pe.id, Name: pe.name, Addr: pe.cache})
 	}
 	if !pe.warned && (pe.delay != m.t.Delay || pe.lease != m.t.Down || pe.quorum != m.cfg.Quorum) {
 		pe.warned = true

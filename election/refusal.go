@@ -57,7 +57,6 @@ func (m *Machine) clearSuspicion(why string) {
 		return
 	}
 	m.follow.refusedAt = 0
-	m.trustAfter = m.now + m.t.Backoff
 	m.turn = turn{}
 	if pe := m.peer(m.follow.Instance); pe != nil {
 		pe.refused = false
@@ -79,7 +78,7 @@ func (m *Machine) connected() bool {
 func (m *Machine) hearConnected(pe *peer, p *heartbeat.Packet) {
 	if m.state == heartbeat.StateClaiming && m.claim.kind == claimRefused && m.claim.stored &&
 		p.Flags.Has(heartbeat.FlagConnected) && p.Master.Instance == m.follow.Instance &&
-		pe.echoed && pe.echoAt >= m.claim.start {
+		pe.echoed && pe.echoAt >= m.claim.start && m.on(RuleObjectRefused) {
 		m.clearSuspicion("a peer's stream to the master is open")
 	}
 }

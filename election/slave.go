@@ -40,6 +40,9 @@ func (m *Machine) tickSlave() {
 		m.turn = turn{base: base}
 	}
 	if m.now < base {
+		if base >= never {
+			m.noteBlocked()
+		}
 		return
 	}
 	if m.turn.at == 0 {
@@ -102,6 +105,7 @@ func (m *Machine) claimBase() (base, slot time.Duration) {
 			base = max(base, m.promise.until)
 		}
 	}
+	base += m.sureWait()
 	return base, slot
 }
 
@@ -144,6 +148,15 @@ func (m *Machine) noteNoCandidate() {
 	}
 	m.told.noCandidate = true
 	m.event(Event{Type: EventNoCandidate, Detail: "no instance may become master: resume one, end maintenance, or promote --force"})
+}
+
+// noteBlocked tells once that nobody may take over without an order.
+func (m *Machine) noteBlocked() {
+	if m.told.noCandidate || m.noMaster == 0 || m.now < m.noMaster+2*m.t.Down || m.sureHeard() {
+		return
+	}
+	m.told.noCandidate = true
+	m.event(Event{Type: EventNoCandidate, Detail: "no instance surely holds all that was acknowledged: bring one back, or promote --force"})
 }
 
 // hearClaim takes in a claim of a peer.

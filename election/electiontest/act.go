@@ -57,6 +57,8 @@ func (s *sim) act(a Action) error {
 		})
 	case "crash":
 		return each((*node).die)
+	case "die":
+		return each(func(n *node) { n.die(); s.prove(n) })
 	case "prove":
 		return first(s.prove)
 	case "refuse":
@@ -72,6 +74,8 @@ func (s *sim) act(a Action) error {
 		return each(func(n *node) { n.diskBad = a.Verb == "nodisk" })
 	case "nosend", "send":
 		return each(func(n *node) { n.sendBad = a.Verb == "nosend" })
+	case "reject":
+		s.reject(a.Args[0])
 	case "cut", "split", "mute", "deafen", "heal":
 		s.links(a)
 	case "net":
@@ -127,6 +131,7 @@ func (s *sim) links(a Action) {
 		for i := range s.cut {
 			clear(s.cut[i])
 		}
+		clear(s.rejected)
 	case "mute", "deafen":
 		for _, n := range s.find(a.Args[0]) {
 			for _, m := range s.nodes {
@@ -178,6 +183,23 @@ func (s *sim) setLinks(text string, cut bool) {
 	}
 }
 
+// reject has a firewall refuse a node's connections to another, A>B, and end
+// the one there is.
+func (s *sim) reject(text string) {
+	from, to, _ := strings.Cut(text, ">")
+	for _, n := range s.find(from) {
+		for _, m := range s.find(to) {
+			if n == m {
+				continue
+			}
+			s.rejected[[2]int{n.i, m.i}] = true
+			if n.up && n.c.to == m && n.c.open {
+				n.run(n.breaks)
+			}
+		}
+	}
+}
+
 // prove tells the others that a node is dead, each after a few milliseconds.
 // Only the dead are proved dead, unless a rule is to be shown to matter.
 func (s *sim) prove(dead *node) {
@@ -188,7 +210,7 @@ func (s *sim) prove(dead *node) {
 	for _, n := range s.nodes {
 		if n != dead && n.up && !s.cut[dead.i][n.i] {
 			s.push(item{at: s.now + s.upTo(5*time.Millisecond), kind: itemInput, node: n.i, boot: n.boot,
-				input: election.Died{Obituary: heartbeat.Obituary{Instance: dead.id, Secret: dead.secret}}})
+				input: election.Died{Obituary: heartbeat.Obituary{Instance: dead.id, Secret: dead.secret}, At: n.trueToLocal(dead.diedAt)}})
 		}
 	}
 }

@@ -14,6 +14,18 @@ type Mode struct {
 	Name   string
 	Quorum int
 	Nodes  []Node
+	Cache  Cache
+}
+
+// CacheModes are Modes, each with a cache of both kinds.
+func CacheModes() (list []Mode) {
+	for _, m := range Modes() {
+		async, sync := m, m
+		async.Name, async.Cache = m.Name+", async", CacheAsync
+		sync.Name, sync.Cache = m.Name+", sync", CacheSync
+		list = append(list, async, sync)
+	}
+	return list
 }
 
 // Modes are the clusters that the battery runs.
@@ -29,13 +41,13 @@ func Modes() []Mode {
 	preferred := n("a b")
 	preferred[0].Votes = 2
 	return []Mode{
-		{"quorum 3", 2, n("a b c")},
-		{"quorum 2+witness", 2, witness},
-		{"quorum 2, preferred", 2, preferred},
-		{"quorum 5", 3, n("a b c d e")},
-		{"AP 2", 0, n("a b")},
-		{"AP 3", 0, n("a b c")},
-		{"AP 5", 0, n("a b c d e")},
+		{"quorum 3", 2, n("a b c"), CacheOff},
+		{"quorum 2+witness", 2, witness, CacheOff},
+		{"quorum 2, preferred", 2, preferred, CacheOff},
+		{"quorum 5", 3, n("a b c d e"), CacheOff},
+		{"AP 2", 0, n("a b"), CacheOff},
+		{"AP 3", 0, n("a b c"), CacheOff},
+		{"AP 5", 0, n("a b c d e"), CacheOff},
 	}
 }
 
@@ -65,6 +77,7 @@ func Chaos(m Mode, seed uint64, rounds int, f Faults) *Scenario {
 		Barrier: f.Barrier, WorkEnd: scale(2 * time.Second),
 		Net: Net{Min: scale(200 * time.Microsecond), Max: scale(5 * time.Millisecond), Loss: 0.05, Dup: 0.01,
 			Reorder: 0.02, Hold: scale(300 * time.Millisecond), Drift: 0.001},
+		Cache: m.Cache,
 	}
 	at := func(t time.Duration, verb string, args ...string) {
 		s.Actions = append(s.Actions, Action{At: scale(t).Round(scale(time.Millisecond)), Verb: verb, Args: args})
@@ -93,9 +106,18 @@ func Chaos(m Mode, seed uint64, rounds int, f Faults) *Scenario {
 			if f.NoCuts && kind >= 3 && kind <= 6 {
 				kind = 7
 			}
+			if m.Cache != CacheOff && r.IntN(8) == 0 {
+				at(t, "reject", name()+">"+target())
+				at(end, "heal")
+				continue
+			}
 			switch kind {
 			case 0, 1:
-				at(t, "crash", target())
+				how := "crash"
+				if m.Cache != CacheOff && r.IntN(2) == 0 {
+					how = "die"
+				}
+				at(t, how, target())
 				at(end, f.Restart, "all")
 			case 2:
 				who := name()

@@ -27,6 +27,17 @@ func TestChaos(t *testing.T) {
 	}
 }
 
+// TestCacheChaos does so with a cache: what was acknowledged is in the next
+// master's log, or an event says that it may not be.
+func TestCacheChaos(t *testing.T) {
+	for _, m := range CacheModes() {
+		t.Run(m.Name, func(t *testing.T) {
+			sum := chaos(t, m, Faults{}, *hours/2)
+			t.Logf("%v, %d puts acknowledged, %d openings without some", sum, sum.acked, sum.lost)
+		})
+	}
+}
+
 // firstStudyChaos is what a throw-away simulator of the same rules found in
 // 2,000 virtual hours of each mode, before this one was written.
 var firstStudyChaos = map[string]string{
@@ -48,6 +59,7 @@ type total struct {
 	recovery            time.Duration
 	promotions, packets int
 	runs, repeats       int
+	acked, lost         int
 }
 
 func (s *total) add(r *Report) {
@@ -62,6 +74,8 @@ func (s *total) add(r *Report) {
 	s.promotions += r.Promotions
 	s.packets += r.Packets
 	s.repeats += r.Repeats
+	s.acked += r.Acked
+	s.lost += r.Lost
 	s.runs++
 }
 

@@ -1,6 +1,7 @@
 package electiontest
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/interlok-ha/interlok-ha/heartbeat"
@@ -15,6 +16,7 @@ type claimSeen struct {
 	resigned heartbeat.Resignation
 	dead     bool
 	forced   bool
+	refused  bool
 	epoch    uint64
 	deadID   heartbeat.InstanceID
 	master   heartbeat.Sighting // whom it followed before
@@ -48,6 +50,7 @@ type checker struct {
 	asked   time.Duration // when a master last asked for an heir
 	planned bool          // and it was meant to end
 	heirBy  time.Duration // by when the heir must have opened; 0 = no matter
+	promise promised
 }
 
 func (c *checker) init(s *sim) {
@@ -87,7 +90,20 @@ func (c *checker) healBound() time.Duration {
 }
 
 // settleBound is how long it may take to one master once all is calm (L1).
-func (c *checker) settleBound() time.Duration { return 2*c.down() + c.s.sc.Barrier }
+func (c *checker) settleBound() time.Duration {
+	return 2*c.down() + c.s.sc.Barrier + c.patience()
+}
+
+// patience is for how much longer nobody opens, or claims, who may lack records.
+func (c *checker) patience() time.Duration {
+	switch c.s.sc.Cache {
+	case CacheOff:
+		return 0
+	case CacheAsync:
+		return c.delay() / 2 // to ask again for what a peer named
+	}
+	return c.delay()/2 + cmp.Or(c.s.sc.PromoteWait, c.down())
+}
 
 // pairBound is how long two that hear each other may both work (S12).
 func (c *checker) pairBound() time.Duration {

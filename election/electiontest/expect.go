@@ -25,6 +25,7 @@ import (
 //	expect handovers N          so many planned changes of master
 //	expect handovers-within D   and each took no longer than that
 //	expect double-within D      two worked for no longer than that in all
+//	expect cuts N               so many copies gave up records at most
 //	expect event NAME N         so many events of that name at least
 //	expect at-most NAME N       so many events of that name at most
 func (s *sim) expect(a Action) error {
@@ -115,6 +116,8 @@ func (s *sim) expect(a Action) error {
 		return within(s.rep.HandOvers...)
 	case "double-within":
 		return within(s.rep.Double)
+	case "cuts":
+		return count(s.rep.Cuts, verb, func(got, want int) bool { return got <= want })
 	case "event", "at-most":
 		n := 0
 		for e, k := range s.rep.Events {

@@ -56,6 +56,8 @@ type node struct {
 	lookSeq uint64
 	startAt time.Duration
 	claim   claimSeen
+	diedAt  time.Duration // true time of the end of its process
+	c       copyOf
 
 	// What the checker notes.
 	opened   bool          // in the running step
@@ -80,6 +82,11 @@ func (n *node) local() time.Duration {
 		return n.base
 	}
 	return n.base + time.Duration(float64(n.s.now-n.since)*n.rate)
+}
+
+// trueToLocal is what the local clock showed at a time.
+func (n *node) trueToLocal(t time.Duration) time.Duration {
+	return n.local() - time.Duration(float64(n.s.now-t)*n.rate)
 }
 
 // trueTime is when the local clock will show t.
@@ -121,6 +128,11 @@ func (n *node) start() {
 		Candidate: !n.spec.Witness, Quorum: uint8(cmp.Or(n.spec.Quorum, s.sc.Quorum)), Votes: uint8(n.spec.Votes),
 		Isolation: iso, Signed: s.sc.Key, ObitHash: heartbeat.ObituaryHash(n.id, n.secret),
 		Seed: s.sc.Seed ^ uint64(n.i)<<32 ^ uint64(n.boot), Off: s.sc.Off,
+		Command: n.spec.Command, Loopback: s.sc.Loopback, PromoteWait: s.sc.PromoteWait,
+	}
+	if s.caches() {
+		cfg.Cache = addr(n.i)
+		n.cacheStarts()
 	}
 	m, err := election.New(cfg, n.disk, n.local())
 	if err != nil {
@@ -139,6 +151,8 @@ func (n *node) die() {
 	n.s.logf("%s dies", n.spec.Name)
 	n.s.chk.crashed(n)
 	n.up, n.frozen, n.asleep = false, false, false
+	n.diedAt = n.s.now
+	n.hangUp()
 	n.guard = election.Guard{}
 	n.state = 0
 	n.workRun++
@@ -234,8 +248,22 @@ func (n *node) read(it item) {
 	n.step(election.Received{Packet: p, From: addr(it.from)})
 }
 
-// step runs the machine and performs its output: save, send, tell.
+// step tells the machine what happened, and before that where the log stands.
 func (n *node) step(in election.Input) {
+	if n.s.caches() {
+		if at := n.logAt(); at != n.c.told {
+			n.c.told = at
+			n.perform(at)
+		}
+		if !n.up {
+			return
+		}
+	}
+	n.perform(in)
+}
+
+// perform runs the machine and does what its output says: save, send, tell.
+func (n *node) perform(in election.Input) {
 	s := n.s
 	out := n.machine.Step(n.local(), in)
 	if out.Save != nil {
@@ -333,11 +361,18 @@ func (n *node) do(e election.Event) {
 	later := func(most time.Duration, in election.Input) {
 		s.push(item{at: s.now + s.upTo(most), kind: itemInput, node: n.i, boot: n.boot, input: in})
 	}
+	if s.caches() {
+		n.cacheDoes(e)
+	}
 	switch e.Type {
 	case election.EventBarrier:
-		later(s.sc.Barrier, election.BarrierDone{Epoch: e.Epoch})
+		if !s.caches() {
+			later(s.sc.Barrier, election.BarrierDone{Epoch: e.Epoch})
+		}
 	case election.EventSeal:
-		later(time.Millisecond, election.Sealed{Acked: true})
+		if !s.caches() {
+			later(0, election.Sealed{Acked: true})
+		}
 	case election.EventOpened:
 		n.working = true
 		n.workRun++
@@ -354,6 +389,8 @@ func (n *node) do(e election.Event) {
 		s.endWork(n, s.down()/5)
 	case election.EventStopped:
 		n.up = false
+		n.diedAt = n.s.now
+		n.hangUp()
 		n.guard = election.Guard{}
 		n.workEnds()
 		s.chk.left(n)

@@ -17,6 +17,7 @@ const (
 	itemKill             // node's keeper looks whether the guard ran out
 	itemResume           // node runs again
 	itemStored           // node's state has reached the disk
+	itemCall             // the node's cache does something
 )
 
 // item is something that will happen.
@@ -30,6 +31,7 @@ type item struct {
 	data  *datagram
 	input election.Input
 	state *election.State
+	call  func()
 }
 
 // datagram is a packet on its way to some nodes. It is used again when the

@@ -13,8 +13,9 @@ type Lack uint8
 
 // What the machine relies on and cannot do itself.
 const (
-	LackMemory Lack = 1 << iota // the disk: each restart is one without memory
-	LackKeeper                  // the keeper: the work runs on when the guard ran out
+	LackMemory   Lack = 1 << iota // the disk: each restart is one without memory
+	LackKeeper                    // the keeper: the work runs on when the guard ran out
+	LackPullSeal                  // a copy that was pulled from takes older frames on
 )
 
 // rule names one thing that can be switched off.
@@ -58,8 +59,14 @@ var rules = []rule{
 	{name: "clone", off: election.RuleClone},
 	{name: "total", off: election.RuleTotal},
 	{name: "failed-claim", off: election.RuleFailedClaim},
+	{name: "sure", off: election.RuleSure},
+	{name: "behind", off: election.RuleBehind},
+	{name: "seal", off: election.RuleSeal},
+	{name: "refusal", off: election.RuleRefusal},
+	{name: "object-refused", off: election.RuleObjectRefused},
 	{name: "memory", lack: LackMemory},
 	{name: "keeper", lack: LackKeeper},
+	{name: "pull-seal", lack: LackPullSeal},
 }
 
 func findRule(name string) (rule, error) {

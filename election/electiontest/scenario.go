@@ -12,21 +12,25 @@ import (
 
 // Scenario is one run: who takes part, over which network, and what happens.
 type Scenario struct {
-	Seed    uint64
-	Delay   time.Duration
-	Retries int
-	Quorum  int
-	Nodes   []Node
-	Net     Net
-	Barrier time.Duration // longest time between winning and opening
-	WorkEnd time.Duration // longest time the work needs to stop in a planned hand-over
-	Key     bool          // sign the packets
-	Off     election.Rules
-	Lacks   Lack
-	Rule    string // the rule that this scenario shows to matter, if it does that
-	Missed  string // and the invariant that is violated without it
-	Length  time.Duration
-	Actions []Action
+	Seed        uint64
+	Delay       time.Duration
+	Retries     int
+	Quorum      int
+	Nodes       []Node
+	Net         Net
+	Barrier     time.Duration // longest time between winning and opening
+	WorkEnd     time.Duration // longest time the work needs to stop in a planned hand-over
+	Key         bool          // sign the packets
+	Off         election.Rules
+	Lacks       Lack
+	Rule        string // the rule that this scenario shows to matter, if it does that
+	Missed      string // and the invariant that is violated without it
+	Length      time.Duration
+	Cache       Cache
+	Put         time.Duration // between two puts; 0 = a third of the delay
+	PromoteWait time.Duration
+	Loopback    bool
+	Actions     []Action
 }
 
 // Node is one instance of a scenario.
@@ -40,6 +44,7 @@ type Node struct {
 	Quorum   int
 	As       string // has this name on the wire: a clone
 	Continue bool   // isolation: continue
+	Command  bool   // a refused connection to it says nothing
 }
 
 // Net is how the network treats packets.
@@ -72,6 +77,8 @@ var verbs = map[string]int{
 	"amnesia":     1, // NODE…: starts again without what it had saved
 	"corrupt":     1, // NODE…: starts again and knows that it lost its state
 	"crash":       1, // NODE…: dies at once, its work too
+	"die":         1, // NODE…: dies at once, its work too, and the others get the proof
+	"reject":      1, // A>B: a firewall refuses A's connections to B, and ends the one there is
 	"prove":       1, // NODE: the others get the proof of its death, if it is dead
 	"refuse":      1, // NODE: the others find that its host refuses
 	"stop":        1, // NODE: leaves in order
@@ -160,6 +167,22 @@ func (s *Scenario) line(f []string) (err error) {
 		s.Barrier, err = time.ParseDuration(f[1])
 	case "workend":
 		s.WorkEnd, err = time.ParseDuration(f[1])
+	case "cache":
+		switch f[1] {
+		case "off":
+		case "async":
+			s.Cache = CacheAsync
+		case "sync":
+			s.Cache = CacheSync
+		default:
+			err = fmt.Errorf("want off, async or sync")
+		}
+	case "put":
+		s.Put, err = time.ParseDuration(f[1])
+	case "wait":
+		s.PromoteWait, err = time.ParseDuration(f[1])
+	case "loopback":
+		s.Loopback, err = strconv.ParseBool(f[1])
 	case "length":
 		s.Length, err = time.ParseDuration(f[1])
 	case "key":
@@ -205,6 +228,8 @@ func parseNode(f []string) (Node, error) {
 			n.Witness = true
 		case "continue":
 			n.Continue = true
+		case "command":
+			n.Command = true
 		case "as":
 			n.As = v
 		default:
@@ -259,6 +284,10 @@ func (s *Scenario) String() string {
 	p("barrier %v", s.Barrier)
 	p("workend %v", s.WorkEnd)
 	p("key %v", s.Key)
+	p("cache %s", [...]string{"off", "async", "sync"}[s.Cache])
+	p("put %v", s.Put)
+	p("wait %v", s.PromoteWait)
+	p("loopback %v", s.Loopback)
 	if off := s.offNames(); off != "" {
 		p("off %s", off)
 	}
@@ -284,6 +313,9 @@ func (s *Scenario) String() string {
 		}
 		if n.Continue {
 			line += " continue"
+		}
+		if n.Command {
+			line += " command"
 		}
 		if n.As != "" {
 			line += " as=" + n.As

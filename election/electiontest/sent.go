@@ -38,8 +38,8 @@ func (c *checker) claimed(n *node, p *heartbeat.Packet) {
 	}
 	s.rep.Claims++
 	next := claimSeen{at: s.now, active: true, epoch: p.Epoch, master: p.Master,
-		heir: p.Resigned.Heir == p.Instance, resigned: p.Resigned, dead: p.Flags.Has(heartbeat.FlagGone), deadID: p.Obituary.Instance, forced: p.Flags.Has(heartbeat.FlagForced)}
-	if k.at > 0 && s.now-k.at < 3*n.delay()*9/10 && k.master == p.Master && !next.heir && !next.dead && !next.forced {
+		heir: p.Resigned.Heir == p.Instance, resigned: p.Resigned, dead: p.Flags.Has(heartbeat.FlagGone), deadID: p.Obituary.Instance, forced: p.Flags.Has(heartbeat.FlagForced), refused: p.Flags.Has(heartbeat.FlagRefused)}
+	if k.at > 0 && s.now-k.at < 3*n.delay()*9/10 && k.master == p.Master && !next.heir && !next.dead && !next.forced && (next.refused || !k.refused) {
 		s.violate("L4", "%s claims again after %v", n.spec.Name, s.now-k.at)
 	}
 	*k = next

@@ -39,6 +39,9 @@ type Report struct {
 	None       time.Duration   // time without a master
 	Heal       time.Duration   // longest double mastership after faults ended
 	Recovery   time.Duration   // longest time from calm to one master
+	Acked      int             // puts that returned, held by two or more
+	Lost       int             // openings without some of them
+	Cuts       int             // copies that gave up records for a shorter log
 	Repeats    int             // epochs that reigned twice or went back, where memory was lost
 	False      int             // promotions while another worked and nothing was cut or frozen
 	Events     map[election.EventType]int
@@ -56,20 +59,21 @@ func (r *Report) Failed(invariant string) bool {
 }
 
 type sim struct {
-	sc    *Scenario
-	net   Net
-	rng   *rand.Rand
-	codec *heartbeat.Codec
-	now   time.Duration // true time
-	q     queue
-	spare []*datagram // free buffers
-	nodes []*node
-	cut   [][]bool // cut[from][to]
-	rep   *Report
-	chk   checker
-	hash  hash64
-	trace bool
-	pkt   heartbeat.Packet // scratch of deliver
+	sc       *Scenario
+	net      Net
+	rng      *rand.Rand
+	codec    *heartbeat.Codec
+	now      time.Duration // true time
+	q        queue
+	spare    []*datagram // free buffers
+	nodes    []*node
+	cut      [][]bool        // cut[from][to]
+	rejected map[[2]int]bool // {from, to}: a firewall answers from's dials in to's name
+	rep      *Report
+	chk      checker
+	hash     hash64
+	trace    bool
+	pkt      heartbeat.Packet // scratch of deliver
 }
 
 type hash64 struct{ h uint64 }
@@ -123,6 +127,7 @@ func newSim(sc *Scenario, codec *heartbeat.Codec, trace bool) *sim {
 		rng: rand.New(rand.NewPCG(sc.Seed, 0x696c6f636b)),
 		rep: &Report{Events: map[election.EventType]int{}},
 	}
+	s.rejected = map[[2]int]bool{}
 	for i, n := range sc.Nodes {
 		s.nodes = append(s.nodes, newNode(s, i, n))
 		s.cut = append(s.cut, make([]bool, len(sc.Nodes)))
@@ -168,6 +173,10 @@ func (s *sim) handle(it item) error {
 	case itemInput:
 		if n := s.nodes[it.node]; n.boot == it.boot && n.up {
 			n.run(func() { n.step(it.input) })
+		}
+	case itemCall:
+		if n := s.nodes[it.node]; n.boot == it.boot && n.up {
+			n.run(it.call)
 		}
 	case itemWorkEnd:
 		if n := s.nodes[it.node]; n.working && n.workRun == it.n {

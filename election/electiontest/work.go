@@ -38,6 +38,7 @@ func (c *checker) opened(n *node, epoch uint64) {
 	c.crash, c.after, c.heirBy, c.planned = 0, 0, 0, false
 	n.claim.at = 0 // a claim that was won does not count against the next
 	n.opened = true
+	c.logOpened(n, epoch)
 	c.newEpoch(n, epoch)
 }
 
@@ -62,6 +63,11 @@ func (c *checker) checkWaited(n *node) {
 			return
 		}
 		wait /= 20
+	case k.refused:
+		wait = min(wait, max(wait/20, 300*time.Millisecond))
+		if s.sc.Loopback {
+			wait = n.delay() / 20
+		}
 	default:
 		if lived := s.now - n.startAt; lived < n.down()*99/100 && n.warped == 0 {
 			s.violate("S4", "%s opens %v after its start", n.spec.Name, lived)
@@ -189,7 +195,7 @@ func (c *checker) crashed(n *node) {
 	asked := c.s.now-c.asked < c.down()
 	if clean && !asked && c.candidates(n) {
 		d := n.delay()
-		bound := n.down() + d/10 + d + 3*c.delta() + c.s.sc.Barrier + 2*c.s.diskTime()
+		bound := n.down() + d/10 + d + 3*c.delta() + c.s.sc.Barrier + 2*c.s.diskTime() + c.patience()
 		c.after = n.beatAt + bound + bound/200
 	}
 }
