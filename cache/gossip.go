@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -298,10 +297,4 @@ func sameKeys(a, b [][]byte) bool {
 func addrOf(n *memberlist.Node) (netip.AddrPort, bool) {
 	ip, ok := netip.AddrFromSlice(n.Addr)
 	return netip.AddrPortFrom(ip.Unmap(), n.Port), ok && n.Port != 0 && !ip.IsUnspecified() && !ip.IsMulticast()
-}
-
-// isDialError says that nothing of the other end was heard.
-func isDialError(err error) bool {
-	var op *net.OpError
-	return errors.As(err, &op) && op.Op == "dial"
 }

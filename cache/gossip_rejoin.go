@@ -2,11 +2,13 @@ package cache
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
 	"net/netip"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -208,15 +210,26 @@ func (g *gossip) join(ctx context.Context, m *memberlist.Memberlist, x *target) 
 		// A name is required, and not looked at for a join.
 		if _, err := m.Join([]string{"peer/" + a.String()}); err != nil {
 			joined = false
-			if level := zerolog.DebugLevel; ctx.Err() == nil {
-				if !isDialError(err) {
-					level = zerolog.WarnLevel
-				}
-				g.port.lines.line(level, "join "+level.String()).Err(err).Stringer("peer", a).Msg("Cache peer cannot be joined; trying again")
+			if ctx.Err() == nil {
+				g.notJoined(a, err)
 			}
 		}
 	}
 	return joined
+}
+
+// notJoined tells of a vain try. That nobody answers is everyday life, that
+// somebody refuses us is not. memberlist leaves only the text of an error.
+func (g *gossip) notJoined(a netip.AddrPort, err error) {
+	level := zerolog.WarnLevel
+	if strings.Contains(err.Error(), errUnreached.Error()) || strings.Contains(err.Error(), errNoAnswer.Error()) {
+		level = zerolog.DebugLevel
+	}
+	if one := errors.Unwrap(err); one != nil { // of a list of one, which has line breaks
+		err = one
+	}
+	g.port.lines.line(level, "join "+level.String()).Str("reason", printable(err.Error())).Stringer("peer", a).
+		Msg("Cache peer cannot be joined; trying again")
 }
 
 func (x *target) resolve(ctx context.Context) ([]netip.AddrPort, error) {

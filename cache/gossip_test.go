@@ -1,12 +1,15 @@
 package cache
 
 import (
+	"net"
 	"runtime"
 	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/hashicorp/memberlist"
 )
 
 func gossipPeers(peers ...string) func(*Config) {
@@ -104,6 +107,9 @@ func TestGossipRejoin(t *testing.T) {
 		b.wantSees(1)
 		a.stop()
 		b.stop()
+		if w := append(a.log.warnings(t), b.log.warnings(t)...); len(w) > 0 {
+			t.Errorf("warnings: %s", w)
+		}
 	})
 }
 
@@ -123,6 +129,9 @@ func TestGossipPace(t *testing.T) {
 			t.Errorf("%d dials at once for an address that was learned", got-len(vain))
 		}
 		a.stop()
+		if w := a.log.warnings(t); len(w) > 0 {
+			t.Errorf("that a peer is away is no warning: %s", w)
+		}
 		for i := range len(vain) - 1 {
 			if gap := vain[i+1].Sub(vain[i]); gap < time.Second {
 				t.Errorf("dial %d came %v after the one before", i+1, gap)
@@ -198,13 +207,14 @@ func TestGossipForeign(t *testing.T) {
 		name  string
 		a, b  func(*Config)
 		count func(*counters) uint64
+		says  string // the log of the one outside
 	}{
-		{"other cluster", nil, func(c *Config) { c.Cluster = "other" }, func(c *counters) uint64 { return c.RefusedCluster.Load() }},
-		{"other key", func(c *Config) { c.Keys = gossipKeys(1) }, func(c *Config) { c.Keys = gossipKeys(2) }, func(c *counters) uint64 { return c.RefusedKey.Load() }},
-		{"no key", func(c *Config) { c.Keys = gossipKeys(1) }, nil, func(c *counters) uint64 { return c.RefusedKey.Load() }},
-		{"key of its own", nil, func(c *Config) { c.Keys = gossipKeys(2) }, func(c *counters) uint64 { return c.RefusedKey.Load() }},
+		{"other cluster", nil, func(c *Config) { c.Cluster = "other" }, func(c *counters) uint64 { return c.RefusedCluster.Load() }, "another cluster"},
+		{"other key", func(c *Config) { c.Keys = gossipKeys(1) }, func(c *Config) { c.Keys = gossipKeys(2) }, func(c *counters) uint64 { return c.RefusedKey.Load() }, "no installed keys could decrypt"},
+		{"no key", func(c *Config) { c.Keys = gossipKeys(1) }, nil, func(c *counters) uint64 { return c.RefusedKey.Load() }, "this cluster has a key"},
+		{"key of its own", nil, func(c *Config) { c.Keys = gossipKeys(2) }, func(c *counters) uint64 { return c.RefusedKey.Load() }, "not encrypted"},
 		{"other cluster, same key", func(c *Config) { c.Keys = gossipKeys(1) }, func(c *Config) { c.Keys, c.Cluster = gossipKeys(1), "other" },
-			func(c *counters) uint64 { return c.RefusedCluster.Load() }},
+			func(c *counters) uint64 { return c.RefusedCluster.Load() }, "not encrypted"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			gossipBubble(t, func(t *testing.T, n *gossipNet) {
@@ -224,7 +234,7 @@ func TestGossipForeign(t *testing.T) {
 				if w := a.log.warnings(t); len(w) != 1 {
 					t.Errorf("%d lines, want one: %s", len(w), w)
 				}
-				if w := b.log.warnings(t); len(w) == 0 || len(w) > 2 {
+				if w := b.log.warnings(t); len(w) == 0 || len(w) > 2 || !strings.Contains(strings.Join(w, ""), tt.says) {
 					t.Errorf("the one outside has %d lines: %s", len(w), w)
 				}
 				a.stop()
@@ -359,6 +369,93 @@ func TestReplaceKeys(t *testing.T) {
 			}
 		}
 	})
+}
+
+// What has our label and is not of our kind does not come in.
+func TestGossipDelegate(t *testing.T) {
+	gossipBubble(t, func(t *testing.T, n *gossipNet) {
+		a := gossipStart(t, n.host(1), 1, nil)
+		defer a.stop()
+		d := &delegate{gossip: a.gossip}
+		sound := func() *memberlist.Node {
+			m := meta{Tag: a.tag, Port: 7000, Name: "x"}
+			return &memberlist.Node{Name: InstanceID{9}.String(), Addr: []byte{10, 0, 0, 9}, Port: 7000, Meta: m.append(nil)}
+		}
+		for _, tt := range []struct {
+			name   string
+			change func(*memberlist.Node)
+			ok     bool
+		}{
+			{"sound", func(*memberlist.Node) {}, true},
+			{"itself", func(n *memberlist.Node) { *n = memberlist.Node{Name: a.self} }, true},
+			{"no meta", func(n *memberlist.Node) { n.Meta = nil }, false},
+			{"other cluster", func(n *memberlist.Node) { n.Meta[1] ^= 1 }, false},
+			{"other version", func(n *memberlist.Node) { n.Meta[0]++ }, false},
+			{"no instance", func(n *memberlist.Node) { n.Name = "peer" }, false},
+			{"no address", func(n *memberlist.Node) { n.Addr = nil }, false},
+			{"any address", func(n *memberlist.Node) { n.Addr = []byte{0, 0, 0, 0} }, false},
+			{"no port", func(n *memberlist.Node) { n.Port = 0 }, false},
+		} {
+			node := sound()
+			tt.change(node)
+			if err := d.NotifyAlive(node); (err == nil) != tt.ok {
+				t.Errorf("alive: %s: %v", tt.name, err)
+			}
+			if err := d.NotifyMerge([]*memberlist.Node{sound(), node}); (err == nil) != tt.ok {
+				t.Errorf("merge: %s: %v", tt.name, err)
+			}
+			d.NotifyJoin(node)
+			if got := len(a.members()) == 1; got != (tt.name == "sound") {
+				t.Errorf("join: %s: %v", tt.name, a.members())
+			}
+			d.NotifyLeave(node)
+		}
+		own := append([]byte{'B'}, a.cfg.Instance[:]...)
+		for _, b := range [][]byte{nil, {'B'}, own[:byeSize-1], own, append(own, 0)} {
+			d.NotifyMsg(b) // nobody known: nothing happens
+		}
+		if len(a.table.byes) != 0 {
+			t.Errorf("goodbyes of strangers are kept: %v", a.table.byes)
+		}
+	})
+}
+
+// Without a key nobody can have gossip work harder than it does in a great
+// cluster.
+func TestGossipRate(t *testing.T) {
+	for _, keyed := range []bool{false, true} {
+		gossipBubble(t, func(t *testing.T, n *gossipNet) {
+			a := gossipStart(t, n.host(1), 1, func(c *Config) {
+				if keyed {
+					c.Keys = gossipKeys(1)
+				}
+			})
+			evil := gossipPackets{n.host(9)}
+			b := gossipPacket(a.label, gossipNack, 0x80)
+			if keyed {
+				b = gossipPacket(a.label, append([]byte{1}, make([]byte, 40)...)...)
+			}
+			gossipPass(time.Second)
+			begin := time.Now()
+			for range 50 {
+				for range 100 {
+					_, _ = evil.WriteTo(b, net.UDPAddrFromAddrPort(a.host.addr()))
+				}
+				synctest.Wait()
+			}
+			if time.Since(begin) != 0 {
+				t.Fatal("time went by")
+			}
+			want := uint64(5000 - gossipBurst)
+			if keyed {
+				want = 0
+			}
+			if got := a.count.RefusedBusy.Load(); got != want {
+				t.Errorf("keyed %v: %d of 5000 refused, want %d", keyed, got, want)
+			}
+			a.stop()
+		})
+	}
 }
 
 func TestGossipName(t *testing.T) {

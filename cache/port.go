@@ -217,13 +217,15 @@ func (p *port) sort(ctx context.Context, conn net.Conn, turn *turn, onStream fun
 		}
 		why, err = head.check(t.label, p.keyed.Load(), false)
 	}
-	if turn.leave() {
+	if why == refuseKey || why == refuseCluster {
+		head.explain(why, p.keyed.Load())
+	}
+	if turn.leave() && why == refuseNone {
 		why, err = refuseBusy, nil
 	}
 	if err != nil || why != refuseNone {
 		if why != refuseNone {
 			p.refuse(why, conn.RemoteAddr())
-			head.explain(why, p.keyed.Load())
 		}
 		_ = conn.Close()
 		return

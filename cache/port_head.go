@@ -33,6 +33,8 @@ const (
 	maxGossipNode   = 1 << 10 // of one member in it
 	// headSize holds a label, a type and the header of a push/pull.
 	headSize = 512
+	// explainTime bounds the answer to gossip that is refused.
+	explainTime = 500 * time.Millisecond
 	// sealedMin is what encryption adds to a datagram.
 	sealedMin = 29
 )
@@ -345,20 +347,27 @@ func (c *headed) Close() error {
 }
 
 // explain tells the other end why its gossip is refused, in memberlist's words:
-// an operator looks at the log of the instance that does not come in.
+// an operator looks at the log of the instance that does not come in. What the
+// other end is still sending must be read meanwhile: a connection closed over
+// unread bytes is reset, and the answer is lost.
 func (c *headed) explain(why unwelcome, keyed bool) {
-	text := ""
+	text := "this is another cluster"
 	switch {
 	case why == refuseKey && keyed:
 		text = "this cluster has a key, and you have none"
 	case why == refuseKey:
 		text = "this cluster has no key"
-	default:
-		return
 	}
 	b := []byte{gossipError, 0x81, 0xa0 | 5, 'E', 'r', 'r', 'o', 'r', 0xda, 0, byte(len(text))}
-	_ = c.SetWriteDeadline(time.Now().Add(headTime))
-	_, _ = c.Write(append(b, text...))
+	_ = c.SetDeadline(time.Now().Add(explainTime))
+	var wg sync.WaitGroup
+	wg.Go(func() { _, _ = io.CopyN(io.Discard, c.Conn, maxGossipStream) })
+	if _, err := c.Write(append(b, text...)); err == nil {
+		if t, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+			_ = t.CloseWrite()
+		}
+	}
+	wg.Wait()
 }
 
 func isTimeout(err error) bool {

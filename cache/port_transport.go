@@ -3,6 +3,7 @@ package cache
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"runtime"
@@ -20,8 +21,9 @@ const (
 )
 
 var (
-	errLeft     = errors.New("gossip has ended")
-	errNoAnswer = errors.New("no answer in time")
+	errLeft      = errors.New("gossip has ended")
+	errNoAnswer  = errors.New("no answer in time")
+	errUnreached = errors.New("not reached")
 )
 
 // transport is the port as memberlist sees it.
@@ -208,7 +210,7 @@ func (t *transport) DialAddressTimeout(a memberlist.Address, timeout time.Durati
 	defer cancel()
 	conn, err := t.net.Dial(ctx, to)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", errUnreached, err)
 	}
 	// Until memberlist sets its own: the label is written before that.
 	_ = conn.SetDeadline(time.Now().Add(streamTimeout))
