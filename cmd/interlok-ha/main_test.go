@@ -228,6 +228,10 @@ func newFake(root string, args []string) (*fake, string, error) {
 				return nil, "", err
 			}
 			n.cache = c
+			n.status.Cache = &admin.Cache{Name: "FAILOVER_CACHE", Entries: 6, InFlight: 2, Seq: 1234, Copy: c.stats.Copy}
+			if c.stats.Copy == nil {
+				n.status.Cache.InSync = []string{"b"}
+			}
 		default:
 			return nil, "", fmt.Errorf("%q is no word of fakenode", word)
 		}
