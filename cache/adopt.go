@@ -90,7 +90,7 @@ func (c *Cache) settlePending() {
 	if len(c.pending) > 0 {
 		c.pending = slices.DeleteFunc(c.pending, func(l lost) bool {
 			t := c.own.named(l.table)
-			return t != nil && t.orphans[l.id] != nil
+			return t != nil && t.orphans[l.id] != nil && t.orphans[l.id].n >= l.n
 		})
 	}
 }

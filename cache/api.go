@@ -106,7 +106,9 @@ type Event struct {
 	From, To uint64
 	Count    int
 	Obituary Obituary // of EventObituary
-	Detail   string
+	// RoundTrip is how long the answer took, of EventConnected to a master.
+	RoundTrip time.Duration
+	Detail    string
 }
 
 // Network is where the bytes travel.

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"syscall"
 	"time"
 )
 
@@ -44,14 +45,7 @@ func (c *Cache) Barrier(ctx context.Context, epoch uint64, peers []netip.AddrPor
 	answers := make(chan *offer, len(peers))
 	for _, addr := range peers {
 		go func() {
-			h := c.pullHello(reign)
-			conn, r, w, err := c.dial(ctx, addr, &h, dialTime)
-			if err != nil {
-				c.cfg.Log.Debug().Err(err).Stringer("addr", addr).Msg("Barrier: no answer")
-				answers <- nil
-				return
-			}
-			answers <- &offer{conn, r, w, h}
+			answers <- c.ask(ctx, addr, reign)
 		}()
 	}
 	late := make(<-chan time.Time)
@@ -110,6 +104,27 @@ func (c *Cache) Barrier(ctx context.Context, epoch uint64, peers []netip.AddrPor
 		c.tell(Event{Type: EventLost, Epoch: known.Epoch, From: pos.N + 1, To: known.N, Detail: "the peer that holds it was lost"})
 	}
 	return pos, ctx.Err()
+}
+
+// ask asks one peer, again if the connection breaks, and returns nil if it
+// does not answer.
+func (c *Cache) ask(ctx context.Context, addr netip.AddrPort, reign Reign) *offer {
+	for pause := retryLeast; ; pause *= 2 {
+		h := c.pullHello(reign)
+		conn, r, w, err := c.dial(ctx, addr, &h, dialTime)
+		if err == nil {
+			return &offer{conn, r, w, h}
+		}
+		c.cfg.Log.Debug().Err(err).Stringer("addr", addr).Msg("Barrier: no answer")
+		if errors.Is(err, syscall.ECONNREFUSED) {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(pause):
+		}
+	}
 }
 
 // standsAt is the position, or none when this copy is of no use.

@@ -109,13 +109,7 @@ func (c *Cache) Instance() InstanceID { return c.cfg.Instance }
 
 // ListenerFile is a copy of the TCP listener, for another process that answers
 // there once this one is dead. The caller closes it.
-func (c *Cache) ListenerFile() (*os.File, error) {
-	f, ok := c.port.listener.(interface{ File() (*os.File, error) })
-	if !ok {
-		return nil, errors.New("cache: the listener has no file")
-	}
-	return f.File()
-}
+func (c *Cache) ListenerFile() (*os.File, error) { return listenerFile(c.port.listener) }
 
 // Run serves until ctx ends, and returns nil then. It may be called once.
 func (c *Cache) Run(ctx context.Context) error {
@@ -306,14 +300,10 @@ func (c *Cache) Seal() Pos {
 func (c *Cache) stepDown(err error) {
 	was := c.leading
 	c.leading, c.writing = false, false
-	if c.open != nil {
-		c.open.end(err)
-		c.open = nil
-	}
 	for _, g := range c.groups {
 		g.end(err)
 	}
-	c.groups = nil
+	c.groups, c.open = nil, nil
 	for f := range c.followers {
 		f.shut()
 	}

@@ -27,6 +27,7 @@ type stream struct {
 	fork      uint64
 	echo      time.Duration // of the acks that are known to have arrived, the time of the last
 	heard     time.Duration
+	timed     bool   // the log's clock was set by this stream; frames that were held up do not set it back
 	last      uint64 // of the master's log
 	anew      bool   // ask for a snapshot next time
 	offered   bool   // the master was handed what only this instance had
@@ -127,7 +128,8 @@ func (c *Cache) dial(ctx context.Context, addr netip.AddrPort, h *hello, wait ti
 		return fail(err)
 	}
 	h.cluster, h.instance, h.name, h.addr = clusterTag(c.cfg.Cluster), c.cfg.Instance, c.cfg.Name, c.addr.String()
-	_ = conn.SetDeadline(time.Now().Add(wait))
+	asked := time.Now()
+	_ = conn.SetDeadline(asked.Add(wait))
 	if _, err := conn.Write(append([]byte(streamMagic), frame(frameHello, h.marshal())...)); err != nil && !errors.Is(err, syscall.EPIPE) && !errors.Is(err, syscall.ECONNRESET) {
 		return fail(err)
 	}
@@ -150,6 +152,7 @@ func (c *Cache) dial(ctx context.Context, addr netip.AddrPort, h *hello, wait ti
 	if err := w.unmarshal(body); err != nil {
 		return fail(err)
 	}
+	w.took = max(1, time.Since(asked))
 	_ = conn.SetDeadline(time.Time{})
 	r.limit = maxFrame
 	return conn, r, &w, nil
@@ -213,7 +216,7 @@ func (c *Cache) attend(ctx context.Context, reign Reign, addr netip.AddrPort) (w
 		return false, err
 	}
 	defer c.parted(conn)
-	c.tell(Event{Type: EventConnected, Peer: w.instance, Name: w.name, Addr: addr, Epoch: w.reign.Epoch})
+	c.tell(Event{Type: EventConnected, Peer: w.instance, Name: w.name, Addr: addr, Epoch: w.reign.Epoch, RoundTrip: w.took})
 	return true, c.receive(conn, r, false)
 }
 
@@ -336,7 +339,10 @@ func (c *Cache) take(conn net.Conn, kind frameKind, body []byte, pull bool) (n u
 		}
 		s.heard, s.last = c.cfg.Now(), l.last
 		s.echo = max(s.echo, time.Duration(l.echo))
-		c.offset += l.now - c.now()
+		if d := l.now - c.now(); d > 0 || !s.timed {
+			c.offset += d
+			s.timed = true
+		}
 		if kind == framePing {
 			if len(rest) < 16 {
 				return 0, nil, errMalformed
@@ -436,15 +442,22 @@ func (c *Cache) swap(b *replica) {
 	}
 }
 
-// dedupe leaves one of each, and none that is in the log already.
+// dedupe leaves one of each, the newest.
 func (c *Cache) dedupe(all []lost) []lost {
-	seen := map[string]map[orphanID]bool{}
+	type key struct {
+		table string
+		id    orphanID
+	}
+	newest := make(map[key]uint64, len(all))
+	for _, l := range all {
+		newest[key{l.table, l.id}] = max(newest[key{l.table, l.id}], l.n)
+	}
 	return slices.DeleteFunc(all, func(l lost) bool {
-		if seen[l.table] == nil {
-			seen[l.table] = map[orphanID]bool{}
+		k := key{l.table, l.id}
+		if newest[k] != l.n {
+			return true
 		}
-		double := seen[l.table][l.id]
-		seen[l.table][l.id] = true
-		return double
+		newest[k] = 0 // an equal one is a copy
+		return l.n == 0
 	})
 }

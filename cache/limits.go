@@ -125,6 +125,7 @@ var rebuffs = []struct {
 	{ErrTooLarge, refusedTooLarge, "Refused a stream that said more than it may"},
 	{errSlow, refusedSlow, "Refused a stream whose other end was too slow"},
 	{errCrowded, refusedBusy, "Refused a stream: too many came at once"},
+	{errBusy, refusedBusy, "Refused a slave: this instance has as many as it can serve"},
 	{errMalformed, refusedMalformed, "Refused what is not a stream of this protocol"},
 	{errChecksum, refusedMalformed, "Refused a stream that is damaged"},
 	{errVersion, refusedMalformed, "Refused a stream of an unknown version; do all instances run the same release?"},

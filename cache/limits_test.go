@@ -131,7 +131,7 @@ func TestDoorman(t *testing.T) {
 			return n
 		}
 		a := &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 1}
-		known := []error{errWrongKey, errNeedsKey, errHasNoKey, errCluster, errMalformed, errChecksum, errVersion, ErrTooLarge, errSlow, errCrowded}
+		known := []error{errWrongKey, errNeedsKey, errHasNoKey, errCluster, errMalformed, errChecksum, errVersion, ErrTooLarge, errSlow, errCrowded, errBusy}
 		for range 10 {
 			for _, err := range known {
 				d.note(a, fmt.Errorf("from somebody: %w", err))
@@ -144,7 +144,7 @@ func TestDoorman(t *testing.T) {
 		}
 		var c Counters
 		d.fill(&c)
-		if want := (Counters{RefusedKey: 30, RefusedCluster: 10, RefusedMalformed: 30, RefusedTooLarge: 10, RefusedSlow: 10, RefusedBusy: 10}); c != want {
+		if want := (Counters{RefusedKey: 30, RefusedCluster: 10, RefusedMalformed: 30, RefusedTooLarge: 10, RefusedSlow: 10, RefusedBusy: 20}); c != want {
 			t.Errorf("counted %+v, want %+v", c, want)
 		}
 		d.note(&net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 2}, errSlow)

@@ -221,7 +221,7 @@ func (t *table) sweepTick(tick, now int64, expire func(*entry)) {
 			expire(e)
 		default: // asked again in a second
 			e.due = true
-			later := tick + int64(time.Second/time.Millisecond)/wheelTick
+			later := max(tick, now/wheelTick) + int64(time.Second/time.Millisecond)/wheelTick
 			t.wheel[later] = append(t.wheel[later], e)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"slices"
+	"time"
 )
 
 // A stream begins with 4 bytes, "ILHC" (with a key inside TLS), from who
@@ -296,6 +297,8 @@ type welcome struct {
 	history  []span // up to base, or last
 	index    []declared
 	inStep   []InstanceID
+
+	took time.Duration // until it came; not on the wire
 }
 
 type declared struct {

@@ -49,7 +49,7 @@ func (m *Machine) startClaim(kind claimKind) {
 		}
 	case claimDead:
 		c.obituary = m.follow.obituary
-		c.window = min(m.t.Window, m.t.Short)
+		c.window = m.short()
 	case claimRefused:
 		c.window = m.refusedWindow()
 	}

@@ -77,9 +77,11 @@ type (
 	Refused struct{ Peer heartbeat.InstanceID }
 
 	// Stream says that the cache's stream to a peer opened, or broke.
+	// RoundTrip, if not 0, is how long an answer took on it.
 	Stream struct {
-		Peer heartbeat.InstanceID
-		Open bool
+		Peer      heartbeat.InstanceID
+		Open      bool
+		RoundTrip time.Duration
 	}
 
 	// Handover asks the master to give its role to a peer: To, or, when zero,

@@ -52,13 +52,14 @@ type peer struct {
 
 	target heartbeat.LogPos // what it held when we claimed, if that was more than we did
 
-	left    bool // said goodbye
-	gone    bool // is proved dead
-	refused bool // its host refuses connections to it
-	silent  bool // EventSilent was told
-	warned  bool // EventSettings was told
-	cloned  bool // EventClone was told
-	stream  bool // the cache's stream to it is open
+	left    bool          // said goodbye
+	gone    bool          // is proved dead
+	refused bool          // its host refuses connections to it
+	silent  bool          // EventSilent was told
+	warned  bool          // EventSettings was told
+	cloned  bool          // EventClone was told
+	stream  bool          // the cache's stream to it is open
+	trip    time.Duration // of an answer on that stream; 0 = not measured
 }
 
 func (m *Machine) search(id heartbeat.InstanceID) (int, bool) {

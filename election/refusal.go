@@ -46,6 +46,9 @@ func (m *Machine) stream(in Stream) {
 		return
 	}
 	pe.stream = in.Open
+	if in.RoundTrip > 0 {
+		pe.trip = in.RoundTrip
+	}
 	if in.Open && m.follow.Instance == in.Peer {
 		m.clearSuspicion("its stream is open")
 	}
@@ -97,10 +100,21 @@ func (m *Machine) answerRefused(pe *peer, p *heartbeat.Packet) (objected bool) {
 	return false
 }
 
+// short is W₀: the window and the slots after a proved death. All that is
+// waited for then is the claim of another slave, so it follows from the time
+// that an answer takes.
+func (m *Machine) short() time.Duration {
+	w := m.t.Short
+	if pe := m.peer(m.follow.Instance); pe != nil && pe.trip > 0 {
+		w = max(5*time.Millisecond, 3*pe.trip)
+	}
+	return min(w, m.t.Window)
+}
+
 // refusedWindow is how long a claim that rests on a refusal waits for objections.
 func (m *Machine) refusedWindow() time.Duration {
 	if m.cfg.Loopback {
-		return min(m.t.Window, m.t.Short)
+		return m.short()
 	}
 	return m.t.Refused
 }

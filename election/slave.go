@@ -77,7 +77,7 @@ func (m *Machine) claimBase() (base, slot time.Duration) {
 	switch {
 	case m.diedProved():
 		base = m.noMaster
-		slot = min(slot, 2*m.t.Short)
+		slot = min(slot, 2*m.short())
 	case m.follow.over:
 		base = m.noMaster
 	case m.suspect():

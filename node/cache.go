@@ -167,7 +167,7 @@ func (n *Node) observeCache(e cache.Event) {
 		return
 	case cache.EventConnected, cache.EventBroken:
 		if ofMaster {
-			_ = n.manager.Tell(election.Stream{Peer: peer, Open: e.Type == cache.EventConnected})
+			_ = n.manager.Tell(election.Stream{Peer: peer, Open: e.Type == cache.EventConnected, RoundTrip: e.RoundTrip})
 		}
 	}
 	log := n.o.Log.Debug()

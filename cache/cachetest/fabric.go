@@ -354,6 +354,12 @@ func (f *Fabric) Streams(a, b string) int {
 	return n
 }
 
+func (f *Fabric) lossy() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.link.Loss > 0
+}
+
 func (f *Fabric) delay() time.Duration {
 	d := f.link.Delay
 	if f.link.Jitter > 0 {
