@@ -1,7 +1,7 @@
 # `make check` is what the CI runs. `make nightly` is the same with full counts.
 TOOL = go tool -modfile=tools/go.mod
 
-.PHONY: check test race lint fuzz sim model e2e netns bench-idle demo nightly build
+.PHONY: check test race lint fuzz sim model e2e netns bench-idle bench-cache bench-cache-short crash demo nightly build
 
 check:
 	bash .ci/run
@@ -35,6 +35,17 @@ netns:
 
 bench-idle:
 	go test -run='^$$' -bench=Idle -benchtime=1x ./test/e2e -idle=30s
+
+# All of it, against the bar; needs redis-server. PROFILE=DIR keeps CPU profiles.
+bench-cache:
+	go test -count=1 -v -timeout=60m ./bench/cache -measure $(if $(PROFILE),-profile $(abspath $(PROFILE)))
+
+bench-cache-short:
+	go test -count=1 -v -timeout=15m -short ./bench/cache -measure
+
+# kill -9 of masters, 50 times each way.
+crash:
+	go test -count=1 -v -timeout=60m -run 'Crash|Silent|Clone|Keeper' ./test/e2e -full
 
 demo:
 	go run ./cmd/interlok-ha demo
