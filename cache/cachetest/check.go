@@ -58,7 +58,7 @@ func (l *Lab) checkCopy(i *Instance) {
 			l.failLocked("%s: %v", i.Name, err)
 			return
 		}
-		if d := differ(named.List("", 0, nil), i.shadow[spec.Name]); d != "" {
+		if d := differ(named, i.shadow[spec.Name]); d != "" {
 			l.failLocked("%s at %v: cache %s: %s", i.Name, now, spec.Name, d)
 			return
 		}

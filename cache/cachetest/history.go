@@ -160,30 +160,31 @@ func opName(op cache.Op) string {
 	return [...]string{"nothing", "put", "update", "removal", "eviction", "expiry", "orphan"}[min(op, cache.OpOrphan)]
 }
 
-// differ tells the first difference between a copy's entries, by key, and what
-// they should be.
-func differ(got []cache.Entry, want map[string]item) string {
-	for i := range got {
-		e := &got[i]
+// differ tells the first difference between a copy and what it should be.
+func differ(named *cache.Named, want map[string]item) string {
+	wrong, seen := "", 0
+	named.List("", 0, func(e *cache.Entry) bool {
+		seen++
 		w, ok := want[e.Key]
 		switch {
-		case i > 0 && got[i-1].Key >= e.Key:
-			return fmt.Sprintf("%q is listed after %q", e.Key, got[i-1].Key)
+		case wrong != "":
 		case !ok:
-			return fmt.Sprintf("%q = %s (record %d) should not be there", e.Key, brief(e.Value), e.N)
+			wrong = fmt.Sprintf("%q = %s (record %d) should not be there", e.Key, brief(e.Value), e.N)
 		case e.N != w.n || !bytes.Equal(e.Value, w.value) || e.InFlight != w.inFlight:
-			return fmt.Sprintf("%q = %s (record %d, in flight %v), want %s (record %d, in flight %v)",
+			wrong = fmt.Sprintf("%q = %s (record %d, in flight %v), want %s (record %d, in flight %v)",
 				e.Key, brief(e.Value), e.N, e.InFlight, brief(w.value), w.n, w.inFlight)
 		}
-	}
-	if len(got) != len(want) {
+		return false
+	})
+	if wrong == "" && seen != len(want) {
+		wrong = fmt.Sprintf("%d entries, want %d", seen, len(want))
 		for _, key := range slices.Sorted(maps.Keys(want)) {
-			if !slices.ContainsFunc(got, func(e cache.Entry) bool { return e.Key == key }) {
-				return fmt.Sprintf("%q = %s (record %d, in flight %v) is missing", key, brief(want[key].value), want[key].n, want[key].inFlight)
+			if _, ok := named.Get(key); !ok {
+				wrong = fmt.Sprintf("%q = %s (record %d, in flight %v) is missing", key, brief(want[key].value), want[key].n, want[key].inFlight)
 			}
 		}
 	}
-	return ""
+	return wrong
 }
 
 // brief is a value without its padding.
