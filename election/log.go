@@ -84,10 +84,12 @@ func (m *Machine) sureWait() time.Duration {
 	return wait
 }
 
-// sureHeard reports whether a peer that may claim says that it is sure.
+// sureHeard reports whether a peer that may claim says that it is sure. One whose
+// claim failed holds nobody up: whoever wins pulls from it.
 func (m *Machine) sureHeard() bool {
 	for _, p := range m.peers {
-		if p.flags.Has(heartbeat.FlagSure) && eligible(p) && m.confirmed(p) {
+		failed := p.claims > 0 && p.state != heartbeat.StateClaiming
+		if p.flags.Has(heartbeat.FlagSure) && eligible(p) && m.confirmed(p) && !failed {
 			return true
 		}
 	}

@@ -79,6 +79,14 @@ var logRows = map[string]func(*testing.T){
 		if took := n.until(claiming, 4*down); took < 2*down+time.Second {
 			t.Errorf("claims after %v, though a sure one is there", took)
 		}
+		w, n = unsure(promoteWait(time.Second))
+		s = w.slave(low)
+		s.p.Flags |= heartbeat.FlagSure
+		s.claims(9).say(heartbeat.KindClaim)
+		s.serves().say(heartbeat.KindWithdraw)
+		if took := n.until(claiming, 4*down); took > 2*delay {
+			t.Errorf("claims after %v: waits for a sure one that cannot win", took)
+		}
 		// For ever; an order without force is no way out, one with force is.
 		w, n = unsure(promoteWait(-1))
 		w.run(5 * down)
