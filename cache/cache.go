@@ -58,6 +58,7 @@ type Cache struct {
 	pending []lost // orphans that the master does not have yet
 
 	watchers map[*watcher]struct{}
+	asleep   int // of the senders and watchers, those that wait for a record
 	conns    map[net.Conn]struct{}
 }
 

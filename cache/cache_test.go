@@ -289,6 +289,7 @@ func BenchmarkPut(b *testing.B) {
 				time.Sleep(100 * time.Microsecond)
 			}
 			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "puts/s")
+			b.ReportMetric(float64(m.Status().Counters.Cuts), "cuts")
 		})
 	}
 }

@@ -122,11 +122,52 @@ func (n *Named) put(ctx context.Context, key string, value []byte, inFlight bool
 	if t.spec.Synchronous && number != 0 {
 		g = c.wait(number)
 	}
+	pause := c.pace()
 	c.mu.Unlock()
-	if g == nil {
-		return nil
+	if g != nil {
+		return g.wait(ctx)
 	}
-	return g.wait(ctx)
+	if pause > 0 {
+		time.Sleep(pause)
+	}
+	return nil
+}
+
+// How a master that outruns its slaves is slowed, so that they need no
+// snapshot: each paceEvery records it pauses, more when the lag grows. Who does
+// not answer, like a slave that was stopped, does not count.
+const (
+	paceEvery   = 256
+	paceLittle  = 250 * time.Microsecond // at half a ring of lag
+	paceMuch    = 2 * time.Millisecond   // at three quarters
+	paceSilence = 50 * time.Millisecond
+)
+
+// pace is how long the caller should wait after a put.
+func (c *Cache) pace() (pause time.Duration) {
+	r := &c.own.ring
+	if r.last%paceEvery != 0 || r.bytes < r.limit/2 || r.oldest == nil {
+		return 0
+	}
+	held := r.last - r.oldest.first + 1
+	held += held * uint64(r.limit-r.bytes) / uint64(r.limit) // what a full ring would hold
+	var now time.Duration
+	for f := range c.followers {
+		lag := r.last - f.acked
+		if lag < held/2 || f.walk != nil {
+			continue
+		}
+		if now == 0 {
+			now = c.cfg.Now()
+		}
+		if now-f.heard > paceSilence {
+			continue
+		}
+		if pause = max(pause, paceLittle); lag > held/4*3 {
+			pause = paceMuch
+		}
+	}
+	return pause
 }
 
 // hasRoom reports whether the key may be put in flight.
@@ -265,7 +306,7 @@ func (n *Named) List(after string, limit int, keep func(*Entry) bool) []Entry {
 	c := n.c
 	c.mu.Lock()
 	t := n.table()
-	seen := make(map[*entry]struct{})
+	seen := make(map[string]struct{})
 	var all []Entry
 	// From the end to the start, in pieces: what is removed meanwhile moves an
 	// entry that was seen to a place that was not.
@@ -274,10 +315,10 @@ func (n *Named) List(after string, limit int, keep func(*Entry) bool) []Entry {
 			break
 		}
 		e := t.slots[i]
-		if _, ok := seen[e]; !ok && e.key > after {
-			seen[e] = struct{}{}
+		if e.key > after {
 			got := Entry{Key: e.key, Value: e.value, N: e.n, Age: time.Duration(max(0, c.now()-e.created)) * time.Millisecond, InFlight: e.inFlight}
-			if keep == nil || keep(&got) {
+			if _, double := seen[e.key]; !double && (keep == nil || keep(&got)) {
+				seen[e.key] = struct{}{}
 				got.Value = append([]byte(nil), e.value...)
 				all = append(all, got)
 			}

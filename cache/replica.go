@@ -157,12 +157,15 @@ func (r *replica) apply(rec *record, n uint64) error {
 	}
 	switch rec.op {
 	case OpPut, OpUpdate:
-		e := t.get(rec.text())
+		e := t.peek(rec.text())
 		if e == nil || e.n < n {
+			if e != nil {
+				e.moved = false
+			}
 			t.set(e, rec.text(), rec.value, n, rec.created, rec.flags&flagInFlight != 0)
 		}
 	case OpRemove, OpEvict, OpExpire:
-		if e := t.get(rec.text()); e != nil && e.n < n {
+		if e := t.peek(rec.text()); e != nil && e.n < n {
 			t.remove(e)
 		}
 	case OpOrphan:
@@ -199,7 +202,7 @@ func (r *replica) applyAll(b []byte, count uint64) error {
 
 // holds reports whether the table holds exactly this value.
 func (t *table) holds(key string, value []byte) bool {
-	e := t.get(key)
+	e := t.peek(key)
 	return e != nil && bytes.Equal(e.value, value)
 }
 

@@ -208,6 +208,7 @@ func (c *Cache) seal(r Reign, by string) {
 func (c *Cache) dismiss(f *follower) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	f.awake()
 	c.leave(f, "its stream broke")
 	delete(c.followers, f)
 	if !f.pull && !c.closed {
@@ -223,8 +224,16 @@ func (f *follower) shut() {
 	f.poke()
 }
 
+// awake notes that the sender does not sleep.
+func (f *follower) awake() {
+	if f.sleeping {
+		f.sleeping = false
+		f.c.asleep--
+	}
+}
+
 func (f *follower) poke() {
-	f.sleeping = false
+	f.awake()
 	select {
 	case f.wake <- struct{}{}:
 	default:
@@ -233,6 +242,9 @@ func (f *follower) poke() {
 
 // wake starts the senders that sleep, and the watchers.
 func (c *Cache) wake() {
+	if c.asleep == 0 {
+		return
+	}
 	for f := range c.followers {
 		if f.sleeping {
 			f.poke()
@@ -264,6 +276,7 @@ func (f *follower) send(ctx context.Context) error {
 	due := false
 	for {
 		c.mu.Lock()
+		f.awake()
 		if f.gone {
 			c.mu.Unlock()
 			return nil
@@ -271,16 +284,20 @@ func (f *follower) send(ctx context.Context) error {
 		p, ok := f.next(header[frameHeader:], &chunk, due)
 		due = false
 		if p == nil {
-			f.sleeping = ok
-			c.mu.Unlock()
 			if !ok {
+				c.mu.Unlock()
 				return nil
 			}
+			f.sleeping = true
+			c.asleep++
+			c.mu.Unlock()
 			select {
 			case <-f.wake:
 			case <-ping.C:
 				due = true
 			case <-ctx.Done():
+			}
+			if ctx.Err() != nil {
 				return nil
 			}
 			continue

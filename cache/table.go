@@ -18,6 +18,7 @@ type entry struct {
 	slot     int    // its index in table.slots; -1 = removed
 	inFlight bool
 	due      bool // it stands in table.wheel
+	moved    bool // its place in the LRU is that of its last use
 }
 
 // table is one named cache: an LRU of what is finished, and beside it what is
@@ -60,11 +61,23 @@ func mix(n uint64) uint64 {
 	return n ^ n>>31
 }
 
+// peek finds an entry and leaves its place among the others.
+func (t *table) peek(key string) *entry {
+	if e, ok := t.lru.Peek(key); ok {
+		return e
+	}
+	if len(t.inFlight) == 0 {
+		return nil
+	}
+	return t.inFlight[key]
+}
+
 func (t *table) len() int { return len(t.slots) }
 
 // get finds an entry and, if it is finished, makes it the most recently used.
 func (t *table) get(key string) *entry {
 	if e, ok := t.lru.Get(key); ok {
+		e.moved = true
 		return e
 	}
 	if len(t.inFlight) == 0 {
@@ -91,7 +104,7 @@ func (t *table) discount(n uint64) {
 func (t *table) set(old *entry, key string, value []byte, n uint64, created int64, inFlight bool) *entry {
 	e := old
 	if e == nil {
-		e = &entry{key: string(append([]byte(nil), key...)), slot: len(t.slots), inFlight: inFlight}
+		e = &entry{key: string(append([]byte(nil), key...)), slot: len(t.slots), inFlight: inFlight, moved: true}
 		t.slots = append(t.slots, e)
 		t.bytes += int64(len(key))
 		if inFlight {
@@ -147,13 +160,21 @@ func (t *table) remove(e *entry) {
 	t.discount(e.n)
 }
 
-// overfull returns the least recently used entry if there are too many.
+// overfull returns the least recently used entry if there are too many. A slave
+// does not move what it updates, for that costs more than the update: such
+// entries are moved here, when it is master and they would be the next to go.
 func (t *table) overfull() *entry {
 	if t.spec.MaxEntries == 0 || t.lru.Len() <= t.spec.MaxEntries {
 		return nil
 	}
-	_, e, _ := t.lru.GetOldest()
-	return e
+	for {
+		_, e, _ := t.lru.GetOldest()
+		if e.moved {
+			return e
+		}
+		e.moved = true
+		t.lru.Get(e.key)
+	}
 }
 
 // expires is when the entry expires, in ms of the log's clock.

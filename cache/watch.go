@@ -4,14 +4,23 @@ import "context"
 
 // watcher reads the log as a slave's sender does. The cache's mutex guards it.
 type watcher struct {
+	c        *Cache
 	cur      cursor
 	wake     chan struct{}
 	sleeping bool
 	lagged   bool // the log was replaced
 }
 
+// awake notes that the watcher does not sleep.
+func (w *watcher) awake() {
+	if w.sleeping {
+		w.sleeping = false
+		w.c.asleep--
+	}
+}
+
 func (w *watcher) poke() {
-	w.sleeping = false
+	w.awake()
 	select {
 	case w.wake <- struct{}{}:
 	default:
@@ -23,7 +32,7 @@ func (w *watcher) poke() {
 // ring, or a snapshot replaces this copy, it ends with [ErrLagged], and the
 // caller lists anew. When the cache is closed it returns [ErrClosed].
 func (c *Cache) Watch(ctx context.Context, do func([]Change)) error {
-	w := &watcher{wake: make(chan struct{}, 1)}
+	w := &watcher{c: c, wake: make(chan struct{}, 1)}
 	c.mu.Lock()
 	var err error
 	if w.cur, err = c.own.ring.at(c.own.ring.last); err != nil {
@@ -39,10 +48,12 @@ func (c *Cache) Watch(ctx context.Context, do func([]Change)) error {
 	defer func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
+		w.awake()
 		delete(c.watchers, w)
 	}()
 	for {
 		c.mu.Lock()
+		w.awake()
 		if c.closed {
 			c.mu.Unlock()
 			return ErrClosed
@@ -55,7 +66,10 @@ func (c *Cache) Watch(ctx context.Context, do func([]Change)) error {
 		if !w.lagged {
 			b, first, _, held, ok = r.ring.read(&w.cur)
 		}
-		w.sleeping = ok && held == nil
+		if ok && held == nil {
+			w.sleeping = true
+			c.asleep++
+		}
 		c.mu.Unlock()
 		if !ok {
 			return ErrLagged
