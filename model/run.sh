@@ -31,7 +31,10 @@ pattern() {
 	case "$1" in
 	S1) echo 'assertion violated .*role\[0\]==' ;;
 	S2) echo 'assertion violated .*>top' ;;
-	reached) echo 'assertion violated .*top==0' ;;
+	S13) echo 'assertion violated .*acked<=' ;;
+	S15) echo 'assertion violated .*dead\[' ;;
+	S16) echo 'assertion violated .*shut\[' ;;
+	reached) echo 'assertion violated .*(top|acked)==0' ;;
 	esac
 }
 
@@ -46,7 +49,7 @@ build() {
 	gcc -O2 -DSAFETY -DNOREDUCE -DMEMLIM="$mem" $3 -o pan pan.c 2>gcc.out || { cat gcc.out >&2; exit 1; }
 }
 
-# check NAME MODEL EXPECTED FLAGS: EXPECTED = none | S1 | S2 | reached
+# check NAME MODEL EXPECTED FLAGS: EXPECTED = none | S1 | S2 | S13 | S15 | S16 | reached
 check() {
 	local name=$1 model=$2 expected=$3 flags=$4 cflags pflags result start seconds states
 	if [ "$mode" = trail ]; then
@@ -98,11 +101,23 @@ check core            lease    none "-DCR=1"
 check re-epoch        lease    none "-DCR=0 -DREEP"
 check together        lease    none "-DDISK -DREEP -DDUP -DTP=1 -DTL=1"
 check heir            handover none "-DLOSS=2"
+check log             log      none "-DCR=1"
+check log-two-die     log      none "-DCR=2 -DMAX=4"
 
 # --- witnesses: with no tick of time, a second reign can only come from ... ---
 check by-release      lease reached "-DWITNESS -DNO_TICK -DCR=0"
 check by-obituary     lease reached "-DWITNESS -DNO_TICK -DNO_RELEASE"
 check by-re-epoch     lease reached "-DWITNESS -DNO_TICK -DNO_RELEASE -DCR=0 -DREEP"
+
+check in-step         log      reached "-DWITNESS"
+
+# --- mutants: the cache's log, S13 to S16 must break ---
+check late-put        log      S13 "-DLATE_PUT"
+check open-below      log      S13 "-DOPEN_BELOW"
+check no-margin       log      S13 "-DNO_MARGIN"
+check sure-silent     log      S13 "-DSURE_SILENT"
+check no-behind       log      S15 "-DNO_BEHIND"
+check no-pull-seal    log      S16 "-DNO_PULL_SEAL"
 
 # --- mutants: one rule taken away, S1 (two open guards) must break ---
 check lease-too-long  lease S1 "-DONLY_S1 -DCR=0 -DTL=3"
