@@ -59,6 +59,8 @@ func (c *Cache) adopt(body []byte) error {
 		}
 		if c.writing {
 			c.keep(lost{name, id, *o})
+		} else { // the log is sealed: they are kept until it is this instance's again, or the next master's
+			c.pending = c.dedupe(append(c.pending, lost{name, id, *o}))
 		}
 	}
 	c.wake()

@@ -23,9 +23,8 @@ func (a *offer) pos() Pos { return Pos{Epoch: a.w.reign.Epoch, N: a.w.last} }
 // Barrier is for a slave that has won mastership and has not opened it: it
 // asks the peers for what this copy lacks, and has each promise to take
 // nothing more from masters before the epoch. It returns the position reached
-// when all peers have answered or ctx ends. Peers that have not answered when
-// half of the time is over are left out, so that there is time to pull from
-// those that have.
+// when all peers have answered or ctx ends. When half of the time is over it
+// pulls from those that have answered, and goes on waiting for the others.
 func (c *Cache) Barrier(ctx context.Context, epoch uint64, peers []netip.AddrPort) (Pos, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -48,13 +47,12 @@ func (c *Cache) Barrier(ctx context.Context, epoch uint64, peers []netip.AddrPor
 			answers <- c.ask(ctx, addr, reign)
 		}()
 	}
-	late := make(<-chan time.Time)
+	half := make(<-chan time.Time) // then those that answered are pulled from, and the others heard out
 	if end, ok := ctx.Deadline(); ok {
 		timer := time.NewTimer(time.Until(end) / 2)
 		defer timer.Stop()
-		late = timer.C
+		half = timer.C
 	}
-	var best []*offer
 	left := len(peers)
 	defer func() {
 		cancel()
@@ -64,28 +62,45 @@ func (c *Cache) Barrier(ctx context.Context, epoch uint64, peers []netip.AddrPor
 			}
 		}
 	}()
-	for waiting := true; waiting && left > 0; {
-		select {
-		case a := <-answers:
-			left--
-			if a != nil {
-				defer c.untrack(a.conn)
-				best = append(best, a)
+	var known Pos
+	for waited := false; left > 0 && ctx.Err() == nil; {
+		var offers []*offer
+		for left > 0 && !(waited && len(offers) > 0) && ctx.Err() == nil {
+			select {
+			case a := <-answers:
+				left--
+				if a != nil {
+					defer c.untrack(a.conn)
+					offers = append(offers, a)
+				}
+				continue
+			case <-half:
+				waited, half = true, nil
+			case <-ctx.Done():
 			}
-		case <-late:
-			waiting = false
-		case <-ctx.Done():
-			waiting = false
+			if len(offers) > 0 {
+				break
+			}
 		}
+		known = c.pullBest(ctx, offers, reign, known)
 	}
-	slices.SortFunc(best, func(a, b *offer) int {
+	pos := c.standsAt()
+	if pos.Less(known) {
+		c.tell(Event{Type: EventLost, Epoch: known.Epoch, From: pos.N + 1, To: known.N, Detail: "the peer that holds it was lost"})
+	}
+	return pos, ctx.Err()
+}
+
+// pullBest pulls from the peer that holds the most, and from the next ones if
+// it is lost. It returns the furthest position that is known of.
+func (c *Cache) pullBest(ctx context.Context, offers []*offer, reign Reign, known Pos) Pos {
+	slices.SortFunc(offers, func(a, b *offer) int {
 		if b.pos().Less(a.pos()) {
 			return -1
 		}
 		return 1
 	})
-	var known Pos
-	for _, a := range best {
+	for _, a := range offers {
 		if known.Less(a.pos()) {
 			known = a.pos()
 		}
@@ -99,11 +114,7 @@ func (c *Cache) Barrier(ctx context.Context, epoch uint64, peers []netip.AddrPor
 			c.cfg.Log.Warn().Err(err).Str("from", a.w.name).Msg("Barrier: lost a peer that holds more than this instance")
 		}
 	}
-	pos := c.standsAt()
-	if pos.Less(known) {
-		c.tell(Event{Type: EventLost, Epoch: known.Epoch, From: pos.N + 1, To: known.N, Detail: "the peer that holds it was lost"})
-	}
-	return pos, ctx.Err()
+	return known
 }
 
 // ask asks one peer, again if the connection breaks, and returns nil if it

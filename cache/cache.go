@@ -213,6 +213,8 @@ func (c *Cache) Promote(r Reign) error {
 		return fmt.Errorf("cache: promote: %v is another instance", r.Instance)
 	case r == last && c.leading:
 		c.writing = true
+		c.adoptPending()
+		c.wake()
 		return nil
 	case !r.outranks(last) || r.Epoch == last.Epoch:
 		return fmt.Errorf("cache: promote: epoch %d is not above %d, which the log has", r.Epoch, last.Epoch)

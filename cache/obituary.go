@@ -14,6 +14,10 @@ const obituaryMagic = "ILHO"
 // 4 magic, 16 instance, 32 secret, 8 age in nanoseconds.
 const obituarySize = 60
 
+// ReadObituary reads what a dead instance's keeper tells whoever dials the
+// instance's cache. A live instance says nothing before it was asked.
+func ReadObituary(r io.Reader) (Obituary, error) { return readObituary(r) }
+
 // readObituary reads what a keeper says, the magic included.
 func readObituary(r io.Reader) (Obituary, error) {
 	var b [obituarySize]byte

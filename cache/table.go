@@ -226,7 +226,7 @@ func (t *table) sweep(now int64, expire func(*entry)) {
 			t.sweepTick(tick, now, expire)
 		}
 	}
-	t.swept = max(t.swept, until)
+	t.swept = until
 }
 
 func (t *table) sweepTick(tick, now int64, expire func(*entry)) {

@@ -47,7 +47,7 @@ func runNode(args, environ []string, stdin io.Reader, stdout, stderr io.Writer) 
 	over := make(chan struct{})
 	n, err := node.New(node.Options{
 		Settings: s, Command: []string{binary, "demo-work", world}, Environ: environ,
-		Stderr: stderr, Log: nodeLog(stderr), Now: over, SocketPath: socket, Drop: c.drop,
+		Stderr: stderr, Log: nodeLog(stderr), Now: over, SocketPath: socket, Drop: c.drop, Keeper: true,
 	})
 	if err != nil {
 		return err

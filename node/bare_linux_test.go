@@ -32,6 +32,7 @@ func TestBareKeeper(t *testing.T) {
 	w := testCommand(t, "unused")
 	n := w.n
 	n.o.Command = nil
+	n.o.Keeper = true
 	n.s.Election.Delay, n.s.Election.Retries = time.Second, 5
 	lines := make(says, 64)
 	n.o.Log = zerolog.New(lines)

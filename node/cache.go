@@ -157,10 +157,7 @@ func (n *Node) observeCache(e cache.Event) {
 	ofMaster := e.Epoch > 0 // else it is a slave's stream to us
 	switch e.Type {
 	case cache.EventObituary:
-		_ = n.manager.Tell(election.Died{
-			Obituary: heartbeat.Obituary{Instance: heartbeat.InstanceID(e.Obituary.Instance), Secret: e.Obituary.Secret},
-			At:       now() - e.Obituary.Age,
-		})
+		n.died(e.Obituary)
 		return
 	case cache.EventRefused:
 		_ = n.manager.Tell(election.Refused{Peer: peer})

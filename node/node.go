@@ -39,6 +39,10 @@ type Options struct {
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
 	Log            zerolog.Logger
+	// Keeper: the death of this process is told to the peers at once, by a
+	// keeper: a child of the same binary, which must call workload.KeeperMain
+	// when its first argument is "keeper". Without it they learn it by silence.
+	Keeper bool
 	// Now, when closed, stops at once: no hand-over, no goodbye.
 	Now <-chan struct{}
 	// SocketPath is where the API listens.

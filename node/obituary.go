@@ -7,8 +7,11 @@ import (
 )
 
 // obituary is what this instance's keeper tells when it is dead. Whoever asked
-// for it closes the Listener, once the keeper was started.
+// for it closes the Listener, once the keeper was started. Nil: it tells nothing.
 func (n *Node) obituary() (*workload.Obituary, error) {
+	if !n.o.Keeper {
+		return nil, nil
+	}
 	f, err := n.cache.ListenerFile()
 	if err != nil {
 		return nil, fmt.Errorf("copy the listener for the keeper: %w", err)

@@ -107,6 +107,9 @@ func (w *noWork) Run(ctx context.Context) error {
 
 func (w *noWork) start() *workload.Process {
 	n := w.n
+	if !n.o.Keeper {
+		return nil
+	}
 	o, err := n.obituary()
 	if err == nil {
 		defer func() { _ = o.Listener.Close() }()
@@ -303,7 +306,7 @@ func (w *command) start() {
 	obituary, err := n.obituary()
 	if err != nil {
 		n.o.Log.Warn().Err(err).Msg("If this instance dies its peers learn it by its silence only")
-	} else {
+	} else if obituary != nil {
 		defer func() { _ = obituary.Listener.Close() }()
 	}
 	p, err := workload.Start(workload.Config{

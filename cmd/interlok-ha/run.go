@@ -6,6 +6,7 @@ import (
 	"os/signal"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"syscall"
 
 	"github.com/interlok-ha/interlok-ha/config"
@@ -66,6 +67,7 @@ func (a *app) takePart(ctx context.Context, s *config.Settings, command []string
 		Stderr:     a.stderr,
 		Stdin:      a.stdin,
 		Log:        log,
+		Keeper:     !slices.Contains(a.environ, "INTERLOK_HA_TEST_NO_OBITUARY=1"),
 		Now:        now,
 		SocketPath: socket,
 		Version:    readBuild(debug.ReadBuildInfo()).Version,
