@@ -46,7 +46,6 @@ type target struct {
 	peer  string         // host:port to resolve; "": addr
 	addr  netip.AddrPort // fixed
 	since time.Time
-	heard time.Time // when it was last told of
 	tried time.Time
 	next  time.Time
 	wait  time.Duration
@@ -70,10 +69,9 @@ func (t *targets) learn(a netip.AddrPort, now time.Time) {
 	defer t.mu.Unlock()
 	known := t.addrs[a]
 	if known == nil {
-		t.add(a, now, now).heard = now
+		t.add(a, now, now)
 		return
 	}
-	known.heard = now
 	if soon := known.tried.Add(joinHeard); !known.tried.IsZero() && known.next.After(soon) {
 		known.next = soon
 		t.poke()
@@ -89,7 +87,7 @@ func (t *targets) lost(a netip.AddrPort, now time.Time) {
 	}
 }
 
-func (t *targets) add(a netip.AddrPort, now, next time.Time) *target {
+func (t *targets) add(a netip.AddrPort, now, next time.Time) {
 	if len(t.addrs) >= maxTargets {
 		var oldest *target
 		for _, x := range t.addrs {
@@ -99,10 +97,8 @@ func (t *targets) add(a netip.AddrPort, now, next time.Time) *target {
 		}
 		delete(t.addrs, oldest.addr)
 	}
-	x := &target{addr: a, since: now, next: next}
-	t.addrs[a] = x
+	t.addrs[a] = &target{addr: a, since: now, next: next}
 	t.poke()
-	return x
 }
 
 // forget drops an address that is joined, or not to be.
@@ -159,11 +155,7 @@ func (t *targets) tried(x *target, joined bool, now time.Time) {
 	default:
 		x.wait = min(2*x.wait, joinLast)
 	}
-	pause := jitter(x.wait)
-	if !x.heard.IsZero() && now.Sub(x.heard) < 2*joinHeard {
-		pause = min(pause, jitter(joinHeard))
-	}
-	x.next = now.Add(pause)
+	x.next = now.Add(jitter(x.wait))
 }
 
 // jitter is d to 1.5 d: instances that start together do not stay together.
