@@ -30,7 +30,7 @@ func (l *Lab) checkCopy(i *Instance) {
 		l.failLocked("%s is at record %d of reign %v, which never was", i.Name, now.n, status.Reign)
 		return
 	}
-	if was.r != nil && now.r != was.r && (now.r == nil || outranks(was.r.of, now.r.of)) {
+	if was.r != nil && now.r != was.r && (now.r == nil || was.r.of.Epoch > now.r.of.Epoch) {
 		l.failLocked("%s was at %v and is at %v, an older reign", i.Name, was, now)
 	}
 	if !now.whole() {
@@ -54,6 +54,9 @@ func (l *Lab) checkCopy(i *Instance) {
 	l.Count["copies checked"]++
 	for _, spec := range l.cfg.Caches {
 		named, err := i.Cache.Named(spec.Name)
+		if err != nil && len(i.shadow[spec.Name]) == 0 {
+			continue // it is not configured here, and was not heard of
+		}
 		if err != nil {
 			l.failLocked("%s: %v", i.Name, err)
 			return

@@ -20,9 +20,16 @@ func Schedule(seed uint64, debug bool) *Lab {
 	sync := cache.Spec{Name: "sync", Eternal: true, Synchronous: rng.IntN(4) > 0}
 	short := cache.Spec{Name: "brief", MaxEntries: 8, TimeToLive: 700 * time.Millisecond, TimeToIdle: 450 * time.Millisecond}
 	alone := cache.WhenAlone(rng.IntN(2))
+	secret, gossip := rng.IntN(8) == 0, rng.IntN(8) == 0
 	l := NewLab(LabConfig{Seed: seed, Debug: debug, Caches: []cache.Spec{async, sync, short}, Change: func(cfg *cache.Config) {
 		cfg.WhenAlone = alone
 		cfg.MaxInFlight = 6
+		if secret {
+			cfg.Keys = [][32]byte{{1, 2, 3}}
+		}
+		if gossip {
+			cfg.Peers = []string{"10.0.0.1:7800", "10.0.0.2:7800", "10.0.0.3:7800"}
+		}
 	}})
 	s := &schedule{Lab: l, rng: rng, big: rng.IntN(3) == 0}
 	s.run(3+rng.IntN(3), 15+rng.IntN(20))
