@@ -90,16 +90,19 @@ func fill(t *testing.T, i *Instance, name string, n, size int) {
 // TestWriterDies: the master dies while it sends a snapshot; the next one sends
 // another.
 func TestWriterDies(t *testing.T) {
-	for _, after := range []time.Duration{2 * time.Millisecond, 20 * time.Millisecond, 60 * time.Millisecond, 110 * time.Millisecond} {
+	for _, after := range []time.Duration{0, 10 * time.Millisecond, 50 * time.Millisecond, 100 * time.Millisecond} {
 		t.Run(fmt.Sprint(after), func(t *testing.T) {
 			lab(t, 2, LabConfig{Seed: 1}, func(l *Lab, at []*Instance) {
 				fill(t, at[0], "async", 8000, 200) // more than the ring
 				time.Sleep(time.Second)
-				l.Fabric.SetLink(Link{Delay: time.Millisecond, Buffer: 32 << 10})
+				l.Fabric.SetLink(Link{Delay: time.Millisecond, Buffer: 8 << 10})
 				c := l.Start("c")
 				l.Follow(c, at[0])
+				for c.Cache.Status().Counters.BytesReceived == 0 {
+					time.Sleep(time.Millisecond)
+				}
 				time.Sleep(after)
-				if !c.Cache.Status().Following.Snapshot && after < 100*time.Millisecond && after > 10*time.Millisecond {
+				if !c.Cache.Status().Following.Snapshot {
 					t.Error("no snapshot is under way")
 				}
 				l.Kill(at[0], false)

@@ -93,14 +93,6 @@ type item struct {
 // content is what a copy should hold: by cache, by key.
 type content map[string]map[string]item
 
-func (c content) clone() content {
-	d := content{}
-	for name, table := range c {
-		d[name] = maps.Clone(table)
-	}
-	return d
-}
-
 // content is the reference: the map that all records up to p give.
 func (p point) content() (content, error) {
 	return advance(content{}, 0, p)
