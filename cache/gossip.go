@@ -82,8 +82,8 @@ func newGossip(gc gossipConfig) (*gossip, error) {
 	if cfg.Instance.IsZero() {
 		return nil, errors.New("cache: gossip: Instance is not set")
 	}
-	if a := gc.port.addr; !a.IsValid() || a.Addr().Zone() != "" {
-		return nil, fmt.Errorf("cache: gossip: address %v of the port has no use for others; IPv6 addresses of one link need a zone and cannot be told", a)
+	if !gc.port.addr.IsValid() {
+		return nil, fmt.Errorf("cache: gossip: %v is no address to tell others", gc.port.listener.Addr())
 	}
 	g := &gossip{
 		gossipConfig: gc, tag: clusterTag(cfg.Cluster), self: cfg.Instance.String(),
@@ -205,7 +205,7 @@ func (g *gossip) goodbye(m *memberlist.Memberlist) {
 // learn tells of an address where another instance's cache may be. It is cheap
 // and never blocks.
 func (g *gossip) learn(addr netip.AddrPort) {
-	addr = netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port())
+	addr = unzoned(addr)
 	if g.table.hasAddr(addr) {
 		return
 	}

@@ -31,10 +31,12 @@ func newGossipNet() *gossipNet {
 }
 
 // host is the i-th one; its earlier sockets are gone.
-func (n *gossipNet) host(i byte) *gossipHost {
+func (n *gossipNet) host(i byte) *gossipHost { return n.at(netip.AddrFrom4([4]byte{10, 0, 0, i})) }
+
+func (n *gossipNet) at(ip netip.Addr) *gossipHost {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	h := &gossipHost{net: n, ip: netip.AddrFrom4([4]byte{10, 0, 0, i}), in: make(chan gossipDatagram, 256), conns: make(chan net.Conn, 16), closed: make(chan struct{})}
+	h := &gossipHost{net: n, ip: ip, in: make(chan gossipDatagram, 256), conns: make(chan net.Conn, 16), closed: make(chan struct{})}
 	n.hosts[h.ip] = h
 	return h
 }

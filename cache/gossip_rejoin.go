@@ -62,7 +62,7 @@ func newTargets(peers []string, self netip.AddrPort) *targets {
 
 // learn takes an address that somebody told of: a new one is tried at once.
 func (t *targets) learn(a netip.AddrPort, now time.Time) {
-	if ip := a.Addr(); !ip.IsValid() || ip.IsUnspecified() || ip.IsMulticast() || ip.Zone() != "" || a.Port() == 0 || a == t.self {
+	if ip := a.Addr(); !ip.IsValid() || ip.IsUnspecified() || ip.IsMulticast() || a.Port() == 0 || a == t.self {
 		return
 	}
 	t.mu.Lock()
@@ -237,7 +237,7 @@ func (x *target) resolve(ctx context.Context) ([]netip.AddrPort, error) {
 		return nil, fmt.Errorf("resolve peer %s: %q is not a port", x.peer, service)
 	}
 	if ip, err := netip.ParseAddr(host); err == nil {
-		return []netip.AddrPort{netip.AddrPortFrom(ip.Unmap(), uint16(port))}, nil
+		return []netip.AddrPort{unzoned(netip.AddrPortFrom(ip, uint16(port)))}, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, resolveTimeout)
 	defer cancel()
@@ -247,7 +247,7 @@ func (x *target) resolve(ctx context.Context) ([]netip.AddrPort, error) {
 	}
 	addrs := make([]netip.AddrPort, 0, len(ips))
 	for _, ip := range ips {
-		addrs = append(addrs, netip.AddrPortFrom(ip.Unmap(), uint16(port)))
+		addrs = append(addrs, unzoned(netip.AddrPortFrom(ip, uint16(port))))
 	}
 	return addrs, nil
 }

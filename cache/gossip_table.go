@@ -357,6 +357,6 @@ func (g *gossip) member(n *memberlist.Node) (m member, at netip.AddrPort, err er
 		return m, at, errors.New("no address")
 	}
 	return member{
-		Instance: id, Name: mt.Name, Addr: netip.AddrPortFrom(at.Addr(), mt.Port), Master: mt.Master, Reign: mt.Reign,
+		Instance: id, Name: mt.Name, Addr: g.port.zoned(netip.AddrPortFrom(at.Addr(), mt.Port)), Master: mt.Master, Reign: mt.Reign,
 	}, at, nil
 }

@@ -72,6 +72,29 @@ func TestGossipMembership(t *testing.T) {
 	})
 }
 
+// IPv6 addresses of one link work only with a zone, which gossip cannot carry.
+func TestGossipLinkLocal(t *testing.T) {
+	gossipBubble(t, func(t *testing.T, n *gossipNet) {
+		var all []*gossipNode
+		for _, ip := range []string{"fe80::1%eth9", "fe80::2%eth9", "fe80::3%eth9"} {
+			all = append(all, gossipStart(t, n.at(netip.MustParseAddr(ip)), byte(len(all)+1), gossipPeers("[fe80::1%eth9]:7000")))
+		}
+		gossipPass(3 * time.Second)
+		all[0].wantSees(2, 3)
+		all[1].wantSees(1, 3)
+		if got := all[1].see(3).Addr; got != all[2].host.addr() {
+			t.Errorf("told %v, which is at %v", got, all[2].host.addr())
+		}
+		all[0].learn(all[1].host.addr())
+		if len(all[0].targets.addrs) > 0 {
+			t.Error("a member is learned anew")
+		}
+		for _, x := range all {
+			x.stop()
+		}
+	})
+}
+
 func TestGossipDigest(t *testing.T) {
 	gossipBubble(t, func(t *testing.T, n *gossipNet) {
 		a := gossipStart(t, n.host(1), 1, nil)
@@ -352,13 +375,37 @@ func TestGossipStopUnanswered(t *testing.T) {
 			if took := time.Since(begun); took > leaveTimeout+maxProbeMult*probeInterval {
 				t.Errorf("stop took %v", took)
 			}
-			synctest.Wait()
-			all := make([]byte, 1<<20)
-			all = all[:runtime.Stack(all, true)]
-			if strings.Contains(string(all), "hashicorp/memberlist") {
-				t.Errorf("left behind when stopped %d ms after a death:\n%s", int64(after), all)
-			}
+			gossipNothingLeft(t)
 		})
+	}
+}
+
+// So does a probe for another member, as anyone without a key can ask for.
+func TestGossipStopRelaying(t *testing.T) {
+	gossipBubble(t, func(t *testing.T, n *gossipNet) {
+		a := gossipStart(t, n.host(1), 1, nil)
+		gossipPass(time.Second)
+		b := []byte("\x01\x85\xa5SeqNo\x01\xa6Target\xa4\x0a\x00\x00\x07\xa4Port\xcd\x1b\x58\xa4Node\xa1x\xa4Nack\xc3")
+		if _, err := (gossipPackets{n.host(9)}).WriteTo(gossipPacket(a.label, b...), net.UDPAddrFromAddrPort(a.host.addr())); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		begun := time.Now()
+		a.stop()
+		if took := time.Since(begun); took != probeTimeout {
+			t.Errorf("stop took %v, the probe's rest is %v", took, probeTimeout)
+		}
+		gossipNothingLeft(t)
+	})
+}
+
+func gossipNothingLeft(t *testing.T) {
+	t.Helper()
+	synctest.Wait()
+	all := make([]byte, 1<<20)
+	all = all[:runtime.Stack(all, true)]
+	if strings.Contains(string(all), "hashicorp/memberlist") {
+		t.Errorf("left behind:\n%s", all)
 	}
 }
 

@@ -49,7 +49,8 @@ const (
 type port struct {
 	listener net.Listener
 	packets  net.PacketConn
-	addr     netip.AddrPort // as told to others
+	addr     netip.AddrPort // as told to others, without a zone
+	zone     string         // of addr, if it is an IPv6 one of the link
 	keyed    atomic.Bool    // gossip is encrypted
 	count    *counters
 	lines    *limiter
@@ -66,9 +67,23 @@ func newPort(l net.Listener, p net.PacketConn, keyed bool, count *counters, log 
 	pt := &port{listener: l, packets: p, count: count, lines: newLimiter(log), unsorted: newLimit(maxUnsorted), ready: make(chan struct{})}
 	pt.keyed.Store(keyed)
 	if a, err := netip.ParseAddrPort(l.Addr().String()); err == nil {
-		pt.addr = advertised(a)
+		pt.zone = a.Addr().Zone()
+		pt.addr = unzoned(advertised(a))
 	}
 	return pt
+}
+
+// Addresses of one link are told without their zone, which means something to
+// this host alone, and used with ours.
+func (p *port) zoned(a netip.AddrPort) netip.AddrPort {
+	if a.Addr().Is6() && a.Addr().IsLinkLocalUnicast() && a.Addr().Zone() == "" {
+		return netip.AddrPortFrom(a.Addr().WithZone(p.zone), a.Port())
+	}
+	return a
+}
+
+func unzoned(a netip.AddrPort) netip.AddrPort {
+	return netip.AddrPortFrom(a.Addr().Unmap().WithZone(""), a.Port())
 }
 
 // close gives up the sockets of a port that was never run.

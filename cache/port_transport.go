@@ -136,7 +136,7 @@ func (t *transport) WriteToAddress(b []byte, a memberlist.Address) (time.Time, e
 		return time.Time{}, errLeft
 	default:
 	}
-	_, err = t.port.packets.WriteTo(b, net.UDPAddrFromAddrPort(to))
+	_, err = t.port.packets.WriteTo(b, net.UDPAddrFromAddrPort(t.port.zoned(to)))
 	return time.Now(), err
 }
 
@@ -208,7 +208,7 @@ func (t *transport) DialAddressTimeout(a memberlist.Address, timeout time.Durati
 	}
 	ctx, cancel := context.WithTimeout(t.ctx, min(timeout, streamTimeout))
 	defer cancel()
-	conn, err := t.net.Dial(ctx, to)
+	conn, err := t.net.Dial(ctx, t.port.zoned(to))
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errUnreached, err)
 	}
