@@ -161,7 +161,7 @@ func (c *Cache) pull(a *offer, reign Reign) error {
 		return errors.New("cache: this copy has changed meanwhile")
 	}
 	c.mu.Lock()
-	c.stream = stream{conn: a.conn, from: a.w.instance, heard: c.cfg.Now(), last: a.w.last, anew: c.stream.anew}
+	c.stream = stream{conn: a.conn, from: a.w.instance, heard: c.quiet(), last: a.w.last, anew: c.stream.anew}
 	err := c.prepare(a.w)
 	c.mu.Unlock()
 	defer c.parted(a.conn)

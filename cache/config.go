@@ -101,6 +101,10 @@ type Config struct {
 	RingBytes     int64         // how far a slave may lag before it needs a snapshot; 64 MiB if 0
 	MaxInFlight   int           // entries in flight; 100,000 if 0
 	WhenAlone     WhenAlone
+	// MinInStep is how many slaves in step a synchronous put needs when WhenAlone
+	// is AloneBlock; 1 if 0. One less than a majority of the voters, so that with
+	// the master a majority holds it.
+	MinInStep int
 
 	// OnEvent is told what happened, from one goroutine, in order. May be nil.
 	OnEvent func(Event)
@@ -155,6 +159,9 @@ func (cfg *Config) fill() error {
 	}
 	if cfg.MaxInFlight == 0 {
 		cfg.MaxInFlight = 100_000
+	}
+	if cfg.MinInStep < 0 {
+		bad("MinInStep %d must not be negative", cfg.MinInStep)
 	}
 	if cfg.MaxInFlight < 0 {
 		bad("MaxInFlight %d must not be negative", cfg.MaxInFlight)

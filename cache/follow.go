@@ -24,6 +24,8 @@ type stream struct {
 	building  *replica
 	snapped   uint64 // the snapshot is whole, once this record is here; 0 = it is not
 	taken     int    // entries of the snapshot
+	entries   uint64 // about how many it will have
+	told      time.Duration
 	fork      uint64
 	echo      time.Duration // of the acks that are known to have arrived, the time of the last
 	heard     time.Duration
@@ -69,13 +71,13 @@ func (c *Cache) follow(ctx context.Context) error {
 			}
 			continue
 		}
-		began := c.cfg.Now()
+		began := c.quiet()
 		welcomed, err := c.attend(ctx, reign, addr)
 		c.cfg.Log.Debug().Err(err).Stringer("addr", addr).Msg("Stream to the master ended")
 		if welcomed {
 			pause = retryLeast
 			c.tell(Event{Type: EventBroken, Peer: reign.Instance, Addr: addr, Epoch: reign.Epoch, Detail: errText(err)})
-			if c.cfg.Now()-began > retryMost {
+			if c.quiet()-began > retryMost {
 				continue // at once: a dead master's keeper may have something to say
 			}
 		}
@@ -230,7 +232,7 @@ func (c *Cache) welcomed(conn net.Conn, reign Reign, w *welcome) error {
 	case c.target.Instance != reign.Instance:
 		return errFenced
 	}
-	c.stream = stream{conn: conn, from: w.instance, connected: true, heard: c.cfg.Now(), last: w.last, anew: c.stream.anew}
+	c.stream = stream{conn: conn, from: w.instance, connected: true, heard: c.quiet(), last: w.last, anew: c.stream.anew}
 	return c.prepare(w)
 }
 
@@ -247,7 +249,7 @@ func (c *Cache) prepare(w *welcome) error {
 	}
 	b.ring.restart(w.base)
 	b.history, b.inStep = w.history, w.inStep
-	c.stream.building, c.stream.fork = b, w.fork
+	c.stream.building, c.stream.fork, c.stream.entries, c.stream.told = b, w.fork, w.entries, c.quiet()
 	c.tell(Event{Type: EventSnapshot, Peer: w.instance, Name: w.name, Count: 0, To: w.entries, Detail: "begins"})
 	return nil
 }
@@ -269,8 +271,13 @@ func (c *Cache) parted(conn net.Conn) {
 // a pull it returns nil.
 func (c *Cache) receive(conn net.Conn, r *reader, pull bool) error {
 	var ack [frameHeader + 16]byte
+	silence := max(5*c.pingEvery(), 3*time.Second)
+	var extended time.Time // when the deadlines were set
 	for {
-		_ = conn.SetReadDeadline(time.Now().Add(max(5*c.pingEvery(), 3*time.Second)))
+		if now := time.Now(); now.Sub(extended) > silence/10 {
+			extended = now
+			_ = conn.SetDeadline(now.Add(silence + silence/10))
+		}
 		kind, body, err := r.next()
 		if err != nil {
 			return err
@@ -305,7 +312,6 @@ func (c *Cache) receive(conn net.Conn, r *reader, pull bool) error {
 		binary.BigEndian.PutUint64(ack[frameHeader:], n)
 		binary.BigEndian.PutUint64(ack[frameHeader+8:], uint64(c.cfg.Now()))
 		putHeader(ack[:], frameAck, ack[frameHeader:])
-		_ = conn.SetWriteDeadline(time.Now().Add(writeTime))
 		if _, err := conn.Write(ack[:]); err != nil {
 			return err
 		}
@@ -337,7 +343,7 @@ func (c *Cache) take(conn net.Conn, kind frameKind, body []byte, pull bool) (n u
 		if !pull && c.fence.Epoch > l.epoch && c.fence.Instance != s.from {
 			return 0, nil, errFenced
 		}
-		s.heard, s.last = c.cfg.Now(), l.last
+		s.heard, s.last = c.quiet(), l.last
 		s.echo = max(s.echo, time.Duration(l.echo))
 		if d := l.now - c.now(); d > 0 || !s.timed {
 			c.offset += d
@@ -368,9 +374,13 @@ func (c *Cache) take(conn net.Conn, kind frameKind, body []byte, pull bool) (n u
 		if s.building == nil {
 			return 0, nil, fmt.Errorf("%w: entries of a snapshot that was not announced", errMalformed)
 		}
-		s.heard = c.cfg.Now()
+		s.heard = c.quiet()
 		if err := s.takeEntries(body); err != nil {
 			return 0, nil, err
+		}
+		if s.heard-s.told >= time.Second {
+			s.told = s.heard
+			c.tell(Event{Type: EventSnapshot, Peer: s.from, Count: s.taken, To: s.entries, Detail: "goes on"})
 		}
 	case frameSnapped:
 		if s.building == nil || len(body) < 8 {

@@ -158,7 +158,7 @@ func (c *Cache) pace() (pause time.Duration) {
 			continue
 		}
 		if now == 0 {
-			now = c.cfg.Now()
+			now = c.quiet()
 		}
 		if now-f.heard > paceSilence {
 			continue

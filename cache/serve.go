@@ -25,7 +25,8 @@ const (
 type follower struct {
 	c        *Cache
 	conn     net.Conn
-	from     *replica // what is sent; another one takes its place after a snapshot from elsewhere
+	extended time.Time // when the deadline for writing was set; the sender's own
+	from     *replica  // what is sent; another one takes its place after a snapshot from elsewhere
 	instance InstanceID
 	name     string
 	addr     netip.AddrPort
@@ -177,7 +178,7 @@ func (c *Cache) admit(f *follower, h *hello) (*welcome, error) {
 		f.walk = &walk{slot: -1, table: -1}
 		c.count.Snapshots.Add(1)
 	}
-	f.heard = c.cfg.Now()
+	f.heard = c.quiet()
 	f.mark, f.markAt = r.ring.last, f.heard
 	if !f.pull {
 		for old := range c.followers {
@@ -303,7 +304,7 @@ func (f *follower) send(ctx context.Context) error {
 			continue
 		}
 		if f.unanswered == 0 {
-			f.unanswered = c.cfg.Now()
+			f.unanswered = c.quiet()
 		}
 		c.mu.Unlock()
 		putHeader(header[:], p.kind, p.header, p.body)
@@ -321,7 +322,10 @@ func (f *follower) send(ctx context.Context) error {
 }
 
 func (f *follower) write(header, body []byte) error {
-	_ = f.conn.SetWriteDeadline(time.Now().Add(writeTime))
+	if now := time.Now(); now.Sub(f.extended) > writeTime/10 {
+		f.extended = now
+		_ = f.conn.SetWriteDeadline(now.Add(writeTime))
+	}
 	f.c.count.BytesSent.Add(uint64(len(header) + len(body)))
 	if tcp, ok := f.conn.(*net.TCPConn); ok && len(body) > 0 {
 		both := net.Buffers{header, body}
@@ -490,7 +494,7 @@ func (f *follower) ack(n, clock uint64) {
 	if f.gone || f.pull || n < f.acked || n > f.from.ring.last {
 		return
 	}
-	now := c.cfg.Now()
+	now := c.quiet()
 	f.acked, f.echo, f.heard, f.unanswered = n, clock, now, 0
 	if n < f.cur.n {
 		f.unanswered = now

@@ -10,7 +10,7 @@ func (c *Cache) Status() Status {
 	members := len(c.gossip.members()) + 1
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	now := c.cfg.Now()
+	now := c.quiet()
 	s := Status{
 		Instance: c.cfg.Instance, Name: c.cfg.Name, Addr: c.addr, Master: c.leading,
 		Reign: c.own.reign(), Pos: c.own.pos(), Members: members, RingBytes: c.own.ring.bytes, Counters: c.counters(),

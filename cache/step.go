@@ -2,6 +2,7 @@ package cache
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"time"
 )
@@ -31,7 +32,7 @@ func (g *group) wait(ctx context.Context) error {
 
 // wait returns the group of record n, or nil if all in step hold it already.
 func (c *Cache) wait(n uint64) *group {
-	if c.members == 0 {
+	if c.members < c.needed() {
 		c.release()
 	}
 	if c.released >= n {
@@ -55,6 +56,14 @@ func (c *Cache) cut(n uint64) {
 	}
 }
 
+// needed is how many slaves in step a put relies on.
+func (c *Cache) needed() int {
+	if c.sync && c.cfg.WhenAlone == AloneBlock {
+		return max(1, c.cfg.MinInStep)
+	}
+	return 1
+}
+
 // release lets go what all in step hold. A set that has changed counts only
 // once its members hold the record of the change.
 func (c *Cache) release() {
@@ -62,7 +71,7 @@ func (c *Cache) release() {
 		return
 	}
 	limit := c.released
-	if c.members == 0 {
+	if c.members < c.needed() {
 		if c.cfg.WhenAlone == AloneAllow || !c.sync {
 			limit = c.own.ring.last
 		}
@@ -70,7 +79,7 @@ func (c *Cache) release() {
 			c.alone = true
 			detail := "synchronous puts go on without a copy"
 			if c.cfg.WhenAlone == AloneBlock {
-				detail = "synchronous puts wait for a slave"
+				detail = fmt.Sprintf("synchronous puts wait for %d slaves, %d in step", c.needed(), c.members)
 			}
 			c.tell(Event{Type: EventAlone, Detail: detail})
 		}
@@ -196,7 +205,7 @@ func (c *Cache) watchSteps(ctx context.Context) error {
 func (c *Cache) dropSilent() time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	now, patience := c.cfg.Now(), c.patience()
+	now, patience := c.quiet(), c.patience()
 	for f := range c.followers {
 		// In an asynchronous cache pings are rare: there the silence counts
 		// from the frame that was not answered.

@@ -43,6 +43,7 @@ func (n *Node) openCache(own netip.Addr) (err error) {
 	}
 	if s.WhenAlone == config.AloneBlock {
 		cfg.WhenAlone = cache.AloneBlock
+		cfg.MinInStep = max(0, n.s.Election.Quorum-1)
 	}
 	for _, p := range s.Peers {
 		cfg.Peers = append(cfg.Peers, net.JoinHostPort(p.Host, strconv.Itoa(int(p.Port))))
