@@ -36,16 +36,15 @@ func (c *checker) logOpened(n *node, epoch uint64) {
 	if !s.caches() {
 		return
 	}
+	alone := true
 	for _, o := range s.nodes {
-		if o != n && o.acts() {
-			return // two logs: a partition
-		}
+		alone = alone && (o == n || !o.acts())
 	}
 	pos := n.c.log.pos()
-	if n.claim.heir && pos.Less(n.claim.resigned.Log) && !n.c.lost {
+	if alone && n.claim.heir && pos.Less(n.claim.resigned.Log) && !n.c.lost {
 		s.violate("S13", "the heir %s opens at %v, the log was sealed at %v", n.spec.Name, pos, n.claim.resigned.Log)
 	}
-	if p := &c.promise; p.n > 0 && epoch > p.reign.epoch && !n.c.log.contains(p.seg, p.n) && (c.quorum() || c.together(n, p.by, p.since)) {
+	if p := &c.promise; p.n > 0 && epoch > p.reign.epoch && !n.c.log.contains(p.seg, p.n) {
 		lost := 0
 		for _, h := range p.holders {
 			if !h.n.up || h.n.boot != h.boot {
@@ -54,12 +53,16 @@ func (c *checker) logOpened(n *node, epoch uint64) {
 		}
 		s.rep.Lost++
 		switch {
+		case !alone || !c.quorum() && !c.together(n, p.by, p.since): // a partition: two logs
 		case !n.c.lost:
 			s.violate("S13", "%s opens at %v without record %d of epoch %d, and says nothing", n.spec.Name, pos, p.n, p.seg.epoch)
 		case c.quorum() && s.sc.PromoteWait < 0 && lost < s.sc.Quorum && !n.claim.forced:
 			s.violate("S14", "%s opens at %v without record %d of epoch %d, of which only %d copies are lost", n.spec.Name, pos, p.n, p.seg.epoch, lost)
 		}
-		*p = promised{}
+		*p = promised{} // whoever comes later follows this log
+	}
+	if !alone {
+		return
 	}
 	for _, o := range s.nodes {
 		if o != n && c.near(o, n) && pos.Less(o.c.log.pos()) && !n.c.lost {
