@@ -238,6 +238,7 @@ func (c *Cache) welcomed(conn net.Conn, reign Reign, w *welcome) error {
 
 // prepare makes ready for what the welcome says will come.
 func (c *Cache) prepare(w *welcome) error {
+	c.setClock(w.now)
 	if !w.snapshot {
 		return nil
 	}
@@ -252,6 +253,16 @@ func (c *Cache) prepare(w *welcome) error {
 	c.stream.building, c.stream.fork, c.stream.entries, c.stream.told = b, w.fork, w.entries, c.quiet()
 	c.tell(Event{Type: EventSnapshot, Peer: w.instance, Name: w.name, Count: 0, To: w.entries, Detail: "begins"})
 	return nil
+}
+
+// setClock sets the log's clock by the master's. What was held up on its way
+// does not set it back, but for the first word of a stream: an instance that
+// has run for longer than its master has a clock of its own.
+func (c *Cache) setClock(now int64) {
+	if d := now - c.now(); d > 0 || c.stream.connected && !c.stream.timed {
+		c.offset += d
+	}
+	c.stream.timed = true
 }
 
 // parted forgets the stream.
@@ -345,10 +356,7 @@ func (c *Cache) take(conn net.Conn, kind frameKind, body []byte, pull bool) (n u
 		}
 		s.heard, s.last = c.quiet(), l.last
 		s.echo = max(s.echo, time.Duration(l.echo))
-		if d := l.now - c.now(); d > 0 || !s.timed {
-			c.offset += d
-			s.timed = true
-		}
+		c.setClock(l.now)
 		if kind == framePing {
 			if len(rest) < 16 {
 				return 0, nil, errMalformed

@@ -159,7 +159,7 @@ func (c *Cache) admit(f *follower, h *hello) (*welcome, error) {
 	r := c.own
 	f.from = r
 	w := &welcome{
-		instance: c.cfg.Instance, name: c.cfg.Name, reign: r.reign(), last: r.ring.last, history: r.history, inStep: r.inStep,
+		instance: c.cfg.Instance, name: c.cfg.Name, reign: r.reign(), last: r.ring.last, now: c.now(), history: r.history, inStep: r.inStep,
 		fork: fork(r.history, r.ring.last, h.history, h.last),
 	}
 	if !h.anew && h.last == w.fork && r.ring.holds(h.last) {

@@ -294,6 +294,7 @@ type welcome struct {
 	base     uint64 // of a snapshot: live records follow this one
 	fork     uint64 // last record in common
 	entries  uint64 // of a snapshot, about
+	now      int64  // the log's clock, ms
 	history  []span // up to base, or last
 	index    []declared
 	inStep   []InstanceID
@@ -316,6 +317,7 @@ func (w *welcome) marshal() []byte {
 	e.u64(w.base)
 	e.u64(w.fork)
 	e.u64(w.entries)
+	e.u64(uint64(w.now))
 	e.history(w.history)
 	e.u8(uint8(len(w.index)))
 	for _, c := range w.index {
@@ -339,6 +341,7 @@ func (w *welcome) unmarshal(b []byte) error {
 	w.base = d.u64()
 	w.fork = d.u64()
 	w.entries = d.u64()
+	w.now = int64(d.u64())
 	w.history = d.history()
 	for range d.u8() {
 		w.index = append(w.index, declared{d.text(), d.u8() != 0})
