@@ -10,7 +10,8 @@
 // The files: machine.go is the step; slave.go, claim.go, reign.go, handover.go
 // are the life of one instance; follow.go, conflict.go, peers.go are what it
 // makes of the others; quorum.go has the votes, order.go the two orders,
-// packet.go what it sends. rules.go lists what the simulator can switch off.
+// packet.go what it sends; log.go is what it knows of the cache, refusal.go
+// what it makes of refused connections. rules.go lists what the simulator can switch off.
 //
 // What it does not promise stands in PROTOCOL.md §9. Above all: without a
 // quorum a partition has a master on each side, and no timer stops a process

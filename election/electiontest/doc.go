@@ -13,6 +13,10 @@
 // without it. A failed test prints its scenario; -run TestReplay -replay FILE
 // shows what happened in it.
 //
+// With the setting "cache" each node also has a copy of a log without content
+// (cache.go), so that what is acknowledged can be followed through changes of
+// master (records.go).
+//
 // What it does not model: kernel buffers that overflow, disks that stall for
-// seconds, and the cache.
+// seconds, and of the cache all but where its copies end.
 package electiontest
