@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"time"
 
@@ -115,6 +116,15 @@ func (i *Instance) Remove(ctx context.Context, name, key string) error {
 	if err == nil {
 		err = named.Remove(ctx, key)
 		i.lab.outcome(i, err, ctx)
+	}
+	return err
+}
+
+// Heard is what a client hears of an operation that returned err on this
+// instance: nothing, if its process was killed meanwhile.
+func (i *Instance) Heard(err error) error {
+	if i.gone() {
+		return errors.Join(net.ErrClosed, err)
 	}
 	return err
 }

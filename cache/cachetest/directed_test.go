@@ -466,7 +466,7 @@ func TestLostAtBarrier(t *testing.T) {
 			t.Errorf("it is at %v", l.where(at[2]))
 		}
 		l.Kill(at[1], false)
-		if !l.crown(at[2], 2) {
+		if !l.Crown(at[2], 2) {
 			t.Error("it cannot be promoted")
 		}
 		l.Calm(10 * time.Second)
@@ -527,17 +527,17 @@ func TestAutoFollow(t *testing.T) {
 			}
 			t.Errorf("%s: not complete within a minute", what)
 		}
-		l.crown(a, 1)
+		l.Crown(a, 1)
 		fill(t, a, "async", 10, 100)
 		complete("at first", a, b, c)
 		l.Kill(a, false)
 		time.Sleep(time.Second)
-		l.crown(b, 2)
+		l.Crown(b, 2)
 		fill(t, b, "async", 20, 100)
 		complete("after a failover", b, c)
 		l.Fabric.Cut("b", "c")
 		time.Sleep(20 * time.Second)
-		l.crown(c, 3)
+		l.Crown(c, 3)
 		fill(t, c, "async", 5, 100)
 		fill(t, b, "async", 7, 100)
 		time.Sleep(20 * time.Second)

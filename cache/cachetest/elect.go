@@ -52,7 +52,7 @@ func (l *Lab) where(i *Instance) point {
 // does: barrier, promotion, and the others follow. Instances given as also are
 // asked at the barrier, whether they are reached or not.
 func (l *Lab) Elect(i *Instance, also ...*Instance) bool {
-	near := l.near(i)
+	near := l.Near(i)
 	epoch := i.promised.Epoch
 	for _, p := range near {
 		epoch = max(epoch, p.promised.Epoch)
@@ -117,7 +117,7 @@ func (l *Lab) barrier(i *Instance, epoch uint64, near, also []*Instance) bool {
 	if i.dead {
 		return false
 	}
-	if err != nil && len(also) == 0 && !l.Fabric.lossy() {
+	if err != nil && known && len(also) == 0 {
 		l.Fail("barrier of %s: %v", i.Name, err)
 	}
 	i.follows, i.followed = nil, nil
@@ -135,7 +135,7 @@ func (l *Lab) barrier(i *Instance, epoch uint64, near, also []*Instance) bool {
 // promote opens a reign, and has others follow it.
 func (l *Lab) promote(i *Instance, epoch uint64, near []*Instance) bool {
 	l.Check()
-	if !l.crown(i, epoch) {
+	if !l.Crown(i, epoch) {
 		return false
 	}
 	l.rng.Shuffle(len(near), func(a, b int) { near[a], near[b] = near[b], near[a] })
@@ -150,8 +150,8 @@ func (l *Lab) promote(i *Instance, epoch uint64, near []*Instance) bool {
 	return true
 }
 
-// crown promotes an instance, and nothing more.
-func (l *Lab) crown(i *Instance, epoch uint64) bool {
+// Crown promotes an instance, and nothing more: no barrier, and nobody follows.
+func (l *Lab) Crown(i *Instance, epoch uint64) bool {
 	synctest.Wait()
 	base := l.where(i)
 	r := &reign{of: cache.Reign{Epoch: epoch, Instance: i.ID}, parent: base.r, base: base.n}
@@ -186,7 +186,7 @@ func (l *Lab) Raise(i *Instance, epoch uint64) bool {
 		return false
 	}
 	old := i.reign
-	if l.crown(i, epoch) {
+	if l.Crown(i, epoch) {
 		i.reign.unsure = old.unsure
 		l.count("epochs raised")
 		return true
@@ -254,7 +254,7 @@ func (l *Lab) Resolve() {
 		if i.stalled {
 			continue
 		}
-		near := l.near(i)
+		near := l.Near(i)
 		best := l.best(append(near, i))
 		if best == nil {
 			continue

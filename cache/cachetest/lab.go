@@ -368,8 +368,8 @@ func (l *Lab) reaches(a, b *Instance) bool {
 	return a == b || !a.dead && !b.dead && l.Fabric.Reachable(a.Name, b.Name)
 }
 
-// near are the instances that one reaches, without itself.
-func (l *Lab) near(i *Instance) []*Instance {
+// Near are the instances that one reaches, without itself.
+func (l *Lab) Near(i *Instance) []*Instance {
 	return slices.DeleteFunc(l.Alive(), func(p *Instance) bool { return p == i || !l.reaches(i, p) })
 }
 

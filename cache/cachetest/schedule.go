@@ -159,14 +159,14 @@ func (s *schedule) step() {
 			}
 		}
 	case n < 80: // who hears no master may become one
-		if !i.stalled && s.best(append(s.near(i), i)) == nil || s.rng.IntN(4) == 0 && !i.stalled {
+		if !i.stalled && s.best(append(s.Near(i), i)) == nil || s.rng.IntN(4) == 0 && !i.stalled {
 			s.Elect(i, s.deaf(i)...)
 		} else {
 			s.Resolve()
 		}
 	case n < 84:
 		if m := s.Master(); m != nil && !m.stalled {
-			if heir := s.pick(s.near(m)); heir != nil {
+			if heir := s.pick(s.Near(m)); heir != nil {
 				s.HandOver(m, heir)
 			}
 		}
