@@ -127,7 +127,7 @@ type Status struct {
 	Master    bool  // this instance writes
 	Reign     Reign // the last one in the log
 	Pos       Pos
-	Caches    []CacheStatus
+	Caches    []NamedStatus
 	Followers []Follower // of the master: the slaves' streams
 	Following Following  // of a slave
 	Members   int        // that gossip knows, this one included
@@ -135,8 +135,8 @@ type Status struct {
 	Counters  Counters
 }
 
-// CacheStatus is one named cache.
-type CacheStatus struct {
+// NamedStatus is one named cache.
+type NamedStatus struct {
 	Spec     Spec
 	Entries  int // in flight ones included
 	InFlight int

@@ -16,7 +16,7 @@ func (c *Cache) Status() Status {
 		Reign: c.own.reign(), Pos: c.own.pos(), Members: members, RingBytes: c.own.ring.bytes, Counters: c.counters(),
 	}
 	for _, t := range c.own.tables {
-		s.Caches = append(s.Caches, CacheStatus{
+		s.Caches = append(s.Caches, NamedStatus{
 			Spec: t.spec, Entries: t.len(), InFlight: len(t.inFlight), Orphans: len(t.orphans), Bytes: t.bytes,
 		})
 	}
