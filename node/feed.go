@@ -56,7 +56,7 @@ func (f *feed) put(e election.Event) {
 	}
 	out := admin.Event{Type: e.Type.String(), Peer: e.Name, Detail: e.Detail}
 	switch e.Type {
-	case election.EventBarrier, election.EventStopWork, election.EventStopped, election.EventLost:
+	case election.EventBarrier, election.EventSeal, election.EventStopWork, election.EventStopped, election.EventLost:
 		return // the change of state tells it
 	case election.EventOpened:
 		f.epoch, f.master = e.Epoch, f.name
