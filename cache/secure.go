@@ -425,11 +425,5 @@ func (c *answer) Read(b []byte) (int, error) {
 	return 0, &obituaryError{o}
 }
 
-// stale reports whether conn rests on a key that is gone.
-func (g *guard) stale(conn net.Conn) bool {
-	c, ok := conn.(*secured)
-	return ok && !holds(g.snapshot(), c.key)
-}
-
 // String hides the key.
 func (k streamKey) String() string { return "key " + hex.EncodeToString(k.id[:]) }
