@@ -1,9 +1,11 @@
 package cache
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -300,40 +302,56 @@ func (n *Named) Get(key string) (Entry, bool) {
 
 // List returns up to limit entries by key, from the first one after the given
 // key, that keep accepts (nil: all). keep gets an entry whose Value is valid
-// only during the call. A limit of 0 means all. It takes time in proportion to
-// the size of the cache, but never holds up writers for long.
+// only during the call; no lock is held meanwhile. A limit of 0 means all. It
+// takes time in proportion to the size of the cache, but never holds up writers
+// for long.
 func (n *Named) List(after string, limit int, keep func(*Entry) bool) []Entry {
-	c := n.c
-	c.mu.Lock()
-	t := n.table()
 	seen := make(map[string]struct{})
-	var all []Entry
+	var all, piece []Entry
+	var values []byte
 	// From the end to the start, in pieces: what is removed meanwhile moves an
-	// entry that was seen to a place that was not.
-	for i := t.len() - 1; i >= 0; i-- {
-		if i = min(i, t.len()-1); i < 0 {
-			break
-		}
-		e := t.slots[i]
-		if e.key > after {
-			got := Entry{Key: e.key, Value: e.value, N: e.n, Age: time.Duration(max(0, c.now()-e.created)) * time.Millisecond, InFlight: e.inFlight}
-			if _, double := seen[e.key]; !double && (keep == nil || keep(&got)) {
-				seen[e.key] = struct{}{}
-				got.Value = append([]byte(nil), e.value...)
-				all = append(all, got)
+	// entry that was seen to a place that was not, so one may come twice.
+	for i := math.MaxInt; i >= 0; {
+		piece, values, i = n.piece(after, i, piece[:0], values[:0])
+		for _, e := range piece {
+			if _, double := seen[e.Key]; double || keep != nil && !keep(&e) {
+				continue
 			}
-		}
-		if i%1024 == 0 {
-			c.mu.Unlock()
-			c.mu.Lock()
+			seen[e.Key] = struct{}{}
+			e.Value = bytes.Clone(e.Value)
+			all = append(all, e)
 		}
 	}
-	c.mu.Unlock()
 	slices.SortFunc(all, func(a, b Entry) int { return strings.Compare(a.Key, b.Key) })
 	if limit > 0 && len(all) > limit {
 		all = all[:limit]
 	}
 	return all
+}
+
+// pieceSize is how many entries are looked at before writers get their turn.
+const pieceSize = 512
+
+// piece copies entries from slot i downwards, their values into buf, and returns
+// the slot to go on with.
+func (n *Named) piece(after string, i int, list []Entry, buf []byte) ([]Entry, []byte, int) {
+	c := n.c
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	t := n.table()
+	now := c.now()
+	i = min(i, t.len()-1)
+	for end := i - pieceSize; i >= 0 && i > end; i-- {
+		if e := t.slots[i]; e.key > after {
+			at := len(buf)
+			buf = append(buf, e.value...)
+			list = append(list, Entry{
+				Key: e.key, Value: buf[at:len(buf):len(buf)], N: e.n,
+				Age: time.Duration(max(0, now-e.created)) * time.Millisecond, InFlight: e.inFlight,
+			})
+		}
+	}
+	return list, buf, i
 }
 
 // Orphans are the entries that only a deposed master had, oldest first.

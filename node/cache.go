@@ -158,6 +158,7 @@ func (n *Node) observeCache(e cache.Event) {
 	ofMaster := e.Epoch > 0 // else it is a slave's stream to us
 	switch e.Type {
 	case cache.EventObituary:
+		n.o.Log.Warn().Stringer("instance", peer).Dur("ago", e.Obituary.Age).Msg("The master is dead, says its keeper")
 		n.died(e.Obituary)
 		return
 	case cache.EventRefused:

@@ -30,8 +30,8 @@ func TestDefaultSettings(t *testing.T) {
 	first.KillHard()
 	second := c.Settled(15 * time.Second)
 	up := second.WaitLog("Promoted to Master node", 1, soon)
-	if took := up.Time.Sub(killed); took > 6500*time.Millisecond {
-		t.Errorf("%s took over %v after the kill, want 6.5 s at most", second.Name, took)
+	if took := up.Time.Sub(killed); took > 2*time.Second {
+		t.Errorf("%s took over %v after the kill: its keeper did not tell the others", second.Name, took)
 	} else {
 		t.Logf("kill -9: %s took over after %v", second.Name, took)
 	}
