@@ -184,6 +184,10 @@ func (c *Cache) track(conn net.Conn) bool {
 
 func (c *Cache) untrack(conn net.Conn) {
 	_ = conn.Close()
+	c.forget(conn)
+}
+
+func (c *Cache) forget(conn net.Conn) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.conns, conn)

@@ -119,15 +119,22 @@ func (c *Cache) dial(ctx context.Context, addr netip.AddrPort, h *hello, wait ti
 	if !c.track(raw) {
 		return nil, nil, nil, ErrClosed
 	}
+	conn := raw
 	fail := func(err error) (net.Conn, *reader, *welcome, error) {
-		c.untrack(raw)
+		c.untrack(conn)
 		return nil, nil, nil, err
 	}
 	stop := context.AfterFunc(ctx, func() { _ = raw.Close() })
 	defer stop()
-	conn, err := c.guard.client(ctx, raw)
+	proved, err := c.guard.client(ctx, raw)
 	if err != nil {
 		return fail(err)
+	}
+	if conn = proved; conn != raw {
+		if !c.track(conn) {
+			return fail(ErrClosed)
+		}
+		defer c.forget(raw) // the secured one stands for it
 	}
 	h.cluster, h.instance, h.name, h.addr = clusterTag(c.cfg.Cluster), c.cfg.Instance, c.cfg.Name, c.addr.String()
 	asked := time.Now()

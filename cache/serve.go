@@ -73,9 +73,17 @@ func (c *Cache) serve(ctx context.Context, raw net.Conn) {
 
 // answer hears what the other end wants, and serves it.
 func (c *Cache) answer(ctx context.Context, conn net.Conn) error {
+	turn, ok := c.guard.limit.enter(conn)
+	if !ok {
+		return errCrowded
+	}
+	defer turn.leave()
 	_ = conn.SetDeadline(time.Now().Add(helloTime))
 	var magic [4]byte
 	if _, err := io.ReadFull(conn, magic[:]); err != nil {
+		if turn.leave() {
+			return errCrowded // a newer one took its place
+		}
 		return slow(err)
 	}
 	if string(magic[:]) != streamMagic {
@@ -83,6 +91,9 @@ func (c *Cache) answer(ctx context.Context, conn net.Conn) error {
 	}
 	r := newReader(conn, maxHello)
 	kind, body, err := r.next()
+	if turn.leave() {
+		return errCrowded // a newer one took its place
+	}
 	if err != nil {
 		return slow(err)
 	}
@@ -112,20 +123,19 @@ func (c *Cache) answer(ctx context.Context, conn net.Conn) error {
 	if _, err := conn.Write(frame(frameWelcome, w.marshal())); err != nil {
 		return nil
 	}
-	_ = conn.SetDeadline(time.Time{})
 	if f.pull {
+		_ = conn.SetDeadline(time.Now().Add(helloTime)) // for it to choose among its peers
 		if kind, _, err := r.next(); err != nil || kind != frameGo {
-			return nil
+			return slow(err)
 		}
 	}
+	_ = conn.SetDeadline(time.Time{})
 	r.limit = maxFrame
 	acks := make(chan error, 1)
 	go func() { acks <- f.listen(r) }()
 	err = f.send(ctx)
 	_ = conn.Close()
-	if heard := <-acks; heard != nil {
-		err = heard
-	}
+	err = errors.Join(err, <-acks)
 	if errors.Is(err, errMalformed) || errors.Is(err, errChecksum) || errors.Is(err, ErrTooLarge) || errors.Is(err, errSlow) {
 		return err
 	}
@@ -327,13 +337,7 @@ func (f *follower) write(header, body []byte) error {
 		_ = f.conn.SetWriteDeadline(now.Add(writeTime))
 	}
 	f.c.count.BytesSent.Add(uint64(len(header) + len(body)))
-	if tcp, ok := f.conn.(*net.TCPConn); ok && len(body) > 0 {
-		both := net.Buffers{header, body}
-		_, err := both.WriteTo(tcp)
-		return err
-	}
-	_, err := f.conn.Write(append(header[:len(header):len(header)], body...))
-	return err
+	return writeBoth(f.conn, header, body)
 }
 
 // next chooses what to send; nil: nothing now, or, if ok is false, never more.
