@@ -91,6 +91,17 @@ func (c *cluster) cpu() (master, slave time.Duration) {
 	return master, slave / time.Duration(max(1, len(c.slaves)))
 }
 
+// waited is how long threads of the master and of the average slave were ready
+// to run and did not: how busy the machine was.
+func (c *cluster) waited() (master, slave time.Duration) {
+	c.t.Helper()
+	master = c.master.call(request{Op: "status"}).Waited
+	for _, s := range c.slaves {
+		slave += s.call(request{Op: "status"}).Waited
+	}
+	return master, slave / time.Duration(max(1, len(c.slaves)))
+}
+
 // fill puts each key once.
 func (c *cluster) fill(cache string, keys int) float64 {
 	c.t.Helper()

@@ -64,6 +64,7 @@ type answer struct {
 	Heap      int64         `json:",omitempty"`
 	Ring      int64         `json:",omitempty"`
 	CPU       time.Duration `json:",omitempty"`
+	Waited    time.Duration `json:",omitempty"` // for a processor, all threads together
 	InStep    int           `json:",omitempty"`
 	Followers int           `json:",omitempty"`
 	Members   int           `json:",omitempty"`

@@ -78,9 +78,13 @@ func TestRatios(t *testing.T) {
 			word := fmt.Sprint(rate)
 			plain.profiled("lag-"+word, func() {
 				plain.watch()
+				m0, s0 := plain.waited()
 				a := plain.master.call(request{Op: "paced", Cache: asyncName, Keys: many, Rate: rate, For: during})
 				note("rate "+word, float64(a.N)/a.Took.Seconds())
 				plain.caughtUp()
+				m1, s1 := plain.waited()
+				note("waited master "+word, 100*(m1-m0).Seconds()/a.Took.Seconds())
+				note("waited slave "+word, 100*(s1-s0).Seconds()/a.Took.Seconds())
 				worst := answer{}
 				plain.unwatch(func(w answer) {
 					gaps += w.Gaps
@@ -171,6 +175,7 @@ func TestRatios(t *testing.T) {
 		tab.row("lag at "+l.rate+"/s, p99 (p50)", fmt.Sprintf("%s µs (%s)", amount(p99), amount(mid("lag p50 "+l.rate))), "-", "",
 			"< "+l.must.String(), "", word)
 		tab.row("rate that was reached", amount(mid("rate "+l.rate))+"/s")
+		tab.row("meanwhile ready and without a processor", fmt.Sprintf("master %.0f %%, a slave %.0f %%", mid("waited master "+l.rate), mid("waited slave "+l.rate)))
 	}
 	if gaps > 0 {
 		t.Errorf("%d gaps", gaps)

@@ -13,10 +13,13 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
 	"runtime/pprof"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -206,6 +209,14 @@ func (r *role) status() answer {
 	var u unix.Rusage
 	if unix.Getrusage(unix.RUSAGE_SELF, &u) == nil {
 		a.CPU = time.Duration(u.Utime.Nano() + u.Stime.Nano())
+	}
+	threads, _ := filepath.Glob("/proc/self/task/*/schedstat")
+	for _, f := range threads {
+		b, _ := os.ReadFile(f) // empty for a thread that has ended
+		if w := strings.Fields(string(b)); len(w) > 1 {
+			n, _ := strconv.ParseInt(w[1], 10, 64)
+			a.Waited += time.Duration(n)
+		}
 	}
 	return a
 }
