@@ -28,11 +28,13 @@ const (
 	maxProbeMult     = 3
 	pushPullInterval = 15 * time.Second
 	gossipInterval   = 200 * time.Millisecond
-	// retransmitMult is for groups of up to nine: two rounds.
-	retransmitMult = 2
+	retransmitMult   = 3
 	// handoffDepth × maxDatagram × 2 queues is what a flood can fill.
 	handoffDepth = 512
 	leaveTimeout = 300 * time.Millisecond
+	// leaveSend is for the datagram that memberlist says is sent when it has
+	// only taken it from its queue.
+	leaveSend = 10 * time.Millisecond
 
 	gossipAEAD = "gossip-aead"
 )
@@ -192,14 +194,19 @@ func (g *gossip) announce(ctx context.Context, m *memberlist.Memberlist) {
 const byeSize = 1 + len(InstanceID{})
 
 func (g *gossip) goodbye(m *memberlist.Memberlist) {
+	there := g.members()
+	if len(there) == 0 {
+		return
+	}
 	bye := append([]byte{'B'}, g.cfg.Instance[:]...)
-	for _, p := range g.members() {
+	for _, p := range there {
 		a := memberlist.Address{Addr: g.table.gossipAddr(p.Instance).String(), Name: p.Instance.String()}
 		_ = m.SendToAddress(a, bye) // a hint: unheard, it costs the other a few vain dials
 	}
 	if err := m.Leave(leaveTimeout); err != nil {
 		g.port.lines.log.Debug().Err(err).Msg("Gossip ended before everybody heard the goodbye")
 	}
+	time.Sleep(leaveSend)
 }
 
 // learn tells of an address where another instance's cache may be. It is cheap

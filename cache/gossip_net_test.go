@@ -36,7 +36,7 @@ func (n *gossipNet) host(i byte) *gossipHost { return n.at(netip.AddrFrom4([4]by
 func (n *gossipNet) at(ip netip.Addr) *gossipHost {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	h := &gossipHost{net: n, ip: ip, in: make(chan gossipDatagram, 256), conns: make(chan net.Conn, 16), closed: make(chan struct{})}
+	h := &gossipHost{net: n, ip: ip, in: make(chan gossipDatagram, 256), conns: make(chan net.Conn, 16), shut: make(chan struct{}), closed: make(chan struct{})}
 	n.hosts[h.ip] = h
 	return h
 }
@@ -68,8 +68,10 @@ type gossipHost struct {
 	ip     netip.Addr
 	in     chan gossipDatagram
 	conns  chan net.Conn
+	deaf   sync.Once
+	shut   chan struct{} // the listener
 	once   sync.Once
-	closed chan struct{}
+	closed chan struct{} // the datagram socket
 
 	mu   sync.Mutex
 	dial []time.Time
@@ -95,14 +97,14 @@ func (h *gossipHost) Dial(ctx context.Context, to netip.AddrPort) (net.Conn, err
 	}
 	a, b := net.Pipe()
 	select {
-	case <-p.closed:
+	case <-p.shut:
 		return fail(syscall.ECONNREFUSED)
 	default:
 	}
 	select {
 	case p.conns <- gossipConn{b, h.addr()}:
 		return gossipConn{a, to}, nil
-	case <-p.closed:
+	case <-p.shut:
 		return fail(syscall.ECONNREFUSED)
 	}
 }
@@ -111,22 +113,6 @@ func (h *gossipHost) dials() []time.Time {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return append([]time.Time(nil), h.dial...)
-}
-
-// close is the sockets' end.
-func (h *gossipHost) close() error {
-	h.once.Do(func() {
-		close(h.closed)
-		for {
-			select {
-			case c := <-h.conns:
-				c.Close()
-			default:
-				return
-			}
-		}
-	})
-	return nil
 }
 
 type gossipConn struct {
@@ -142,11 +128,25 @@ func (l gossipListener) Accept() (net.Conn, error) {
 	select {
 	case c := <-l.conns:
 		return c, nil
-	case <-l.closed:
+	case <-l.shut:
 		return nil, net.ErrClosed
 	}
 }
-func (l gossipListener) Close() error   { return l.close() }
+
+func (l gossipListener) Close() error {
+	l.deaf.Do(func() {
+		close(l.shut)
+		for {
+			select {
+			case c := <-l.conns:
+				c.Close()
+			default:
+				return
+			}
+		}
+	})
+	return nil
+}
 func (l gossipListener) Addr() net.Addr { return net.TCPAddrFromAddrPort(l.addr()) }
 
 type gossipPackets struct{ *gossipHost }
@@ -161,6 +161,11 @@ func (p gossipPackets) ReadFrom(b []byte) (int, net.Addr, error) {
 }
 
 func (p gossipPackets) WriteTo(b []byte, to net.Addr) (int, error) {
+	select {
+	case <-p.closed:
+		return 0, net.ErrClosed
+	default:
+	}
 	if h := p.net.to(p.gossipHost, to.(*net.UDPAddr).AddrPort().Addr()); h != nil {
 		select {
 		case h.in <- gossipDatagram{bytes.Clone(b), p.addr()}:
@@ -169,7 +174,10 @@ func (p gossipPackets) WriteTo(b []byte, to net.Addr) (int, error) {
 	}
 	return len(b), nil
 }
-func (p gossipPackets) Close() error                     { return p.close() }
+func (p gossipPackets) Close() error {
+	p.once.Do(func() { close(p.closed) })
+	return nil
+}
 func (p gossipPackets) LocalAddr() net.Addr              { return net.UDPAddrFromAddrPort(p.addr()) }
 func (p gossipPackets) SetDeadline(time.Time) error      { return errors.ErrUnsupported }
 func (p gossipPackets) SetReadDeadline(time.Time) error  { return errors.ErrUnsupported }

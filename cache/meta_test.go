@@ -46,7 +46,7 @@ func TestMetaBytes(t *testing.T) {
 		{"empty", nil, errMeta},
 		{"cut", b[:36], errMeta},
 		{"name cut", b[:len(b)-1], errMeta},
-		{"name too long", with(36, 64), errMeta},
+		{"name too long", append(with(36, 64), strings.Repeat("x", 64)...), errMeta},
 		{"name with a line break", with(37, '\n'), errMeta},
 		{"name not UTF-8", with(37, 0xff), errMeta},
 		{"other version", with(0, 2), errMetaVersion},

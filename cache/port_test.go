@@ -380,10 +380,14 @@ func TestPortSilence(t *testing.T) {
 		}
 		if _, err := c.Write([]byte("I")); err != nil {
 			t.Errorf("who speaks is kept out by who does not: %v", err)
-		} else {
-			(<-streams).Close()
 		}
-		gossipPass(headTime)
+		talker := <-streams
+		gossipPass(2 * headTime)
+		go func() { _, _ = c.Write([]byte("L")) }()
+		if got, err := io.ReadAll(io.LimitReader(talker, 2)); err != nil || string(got) != "IL" {
+			t.Errorf("a stream that pauses reads %q, %v", got, err)
+		}
+		talker.Close()
 		for _, c := range silent {
 			if _, err := c.Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
 				t.Errorf("a silent one: %v", err)
@@ -481,29 +485,61 @@ func TestPortEndsWithStreams(t *testing.T) {
 	l, p := gossipListen(t)
 	pt := newPort(l, p, false, &counters{}, zerolog.Nop())
 	ctx, cancel := context.WithCancel(t.Context())
-	in := make(chan struct{})
-	done := make(chan error, 1)
-	ended := false
+	in, out, done := make(chan struct{}), make(chan struct{}), make(chan error)
 	go func() {
 		done <- pt.run(ctx, func(c net.Conn) {
 			close(in)
-			<-ctx.Done()
+			<-out
 			c.Close()
-			ended = true
 		})
 	}()
 	if _, err := gossipDial(t, pt.addr).Write([]byte("I")); err != nil {
 		t.Fatal(err)
 	}
 	<-in
-	gossipDial(t, pt.addr) // silent
+	silent := gossipDial(t, pt.addr)
 	cancel()
-	if err := <-done; err != nil || !ended {
-		t.Errorf("run returned %v, its stream had ended: %v", err, ended)
+	if _, err := silent.Read(make([]byte, 1)); err == nil {
+		t.Error("a silent connection got something")
 	}
-	if _, err := net.Dial("tcp", pt.addr.String()); err == nil {
-		t.Error("the port still listens")
+	gossipUntil(t, "the port listens no more", func() bool {
+		c, err := net.Dial("tcp", pt.addr.String())
+		if err == nil {
+			c.Close()
+		}
+		return err != nil
+	})
+	select {
+	case err := <-done:
+		t.Errorf("run returned %v before its stream had", err)
+	case <-time.After(50 * time.Millisecond): // it would have by now
 	}
+	close(out)
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+// At start a stream may come before gossip is there.
+func TestPortAwaitsGossip(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newGossipNet()
+		h := n.host(1)
+		l, p, _ := h.Listen(h.addr())
+		pt, _, _ := gossipRunPort(t, l, p)
+		c, err := n.host(2).Dial(t.Context(), h.addr())
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() { _, _ = c.Write(gossipPacket(gossipLabel, gossipPing)) }()
+		gossipPass(attachTime / 2)
+		tr := newTransport(pt, h, gossipLabel)
+		if !pt.attach(tr) || pt.attach(tr) {
+			t.Error("attach once, and only once")
+		}
+		(<-tr.StreamCh()).Close()
+		_ = tr.Shutdown()
+	})
 }
 
 // With the answer of a stream that we opened, too, memberlist gets nothing that
