@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -214,7 +215,7 @@ func (g *gossip) join(ctx context.Context, m *memberlist.Memberlist, x *target) 
 // somebody refuses us is not. memberlist leaves only the text of an error.
 func (g *gossip) notJoined(a netip.AddrPort, err error) {
 	level := zerolog.WarnLevel
-	if strings.Contains(err.Error(), errUnreached.Error()) || strings.Contains(err.Error(), errNoAnswer.Error()) {
+	if slices.ContainsFunc([]error{errUnreached, errNoAnswer, errDead}, func(e error) bool { return strings.Contains(err.Error(), e.Error()) }) {
 		level = zerolog.DebugLevel
 	}
 	if one := errors.Unwrap(err); one != nil { // of a list of one, which has line breaks

@@ -304,6 +304,9 @@ func (c *headed) Read(b []byte) (int, error) {
 		if why == refuseSlow {
 			why, err = refuseNone, errNoAnswer
 		}
+		if why == refuseMalformed && c.head[0] == obituaryMagic[0] {
+			why, err = refuseNone, errDead // its keeper answers: no reason for a line in the log
+		}
 		if why != refuseNone {
 			c.tell(why)
 			err = errHead

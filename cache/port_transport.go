@@ -23,6 +23,7 @@ const (
 var (
 	errLeft      = errors.New("gossip has ended")
 	errNoAnswer  = errors.New("no answer in time")
+	errDead      = errors.New("the instance is dead, says its keeper")
 	errUnreached = errors.New("not reached")
 )
 

@@ -113,7 +113,7 @@ func New(o Options) (n *Node, err error) {
 	// A killed predecessor's keeper may still be ending its command.
 	n.store, saved, err = failover.OpenStore(s.StateDir, s.Lease())
 	if errors.Is(err, failover.ErrRunning) {
-		return nil, fmt.Errorf("%s %w; choose another with --name", s.Name, err)
+		return nil, fmt.Errorf("%s %w; choose another with --name%s", s.Name, err, sharedDir(s))
 	}
 	if err != nil {
 		return nil, err
@@ -148,6 +148,17 @@ func New(o Options) (n *Node, err error) {
 	}
 	n.admin, err = admin.New(admin.Config{Node: (*orders)(n), Caches: n.cacheAPI(), SocketPath: o.SocketPath, Log: o.Log})
 	return n, err
+}
+
+// sharedDir is the other thing that may be wrong when a state directory that
+// was chosen by hand is in use.
+func sharedDir(s *config.Settings) string {
+	for _, shown := range s.Show() {
+		if shown.Key == "failover.state.dir" && shown.Origin != "default" {
+			return "; or does another instance use this failover.state.dir? Each needs its own: " + s.StateDir
+		}
+	}
+	return ""
 }
 
 // answering asks whether an instance answers on the socket already.
