@@ -304,7 +304,7 @@ func (c *headed) Read(b []byte) (int, error) {
 		if why == refuseSlow {
 			why, err = refuseNone, errNoAnswer
 		}
-		if why == refuseMalformed && c.head[0] == obituaryMagic[0] {
+		if (why == refuseMalformed || why == refuseKey) && c.head[0] == obituaryMagic[0] {
 			why, err = refuseNone, errDead // its keeper answers: no reason for a line in the log
 		}
 		if why != refuseNone {

@@ -33,6 +33,7 @@ func (g *group) wait(ctx context.Context) error {
 // wait returns the group of record n, or nil if all in step hold it already.
 func (c *Cache) wait(n uint64) *group {
 	if c.members < c.needed() {
+		c.tellAlone()
 		c.release()
 	}
 	if c.released >= n {
@@ -64,6 +65,19 @@ func (c *Cache) needed() int {
 	return 1
 }
 
+// tellAlone tells, once, that puts have no slave to rely on.
+func (c *Cache) tellAlone() {
+	if !c.sync || c.alone {
+		return
+	}
+	c.alone = true
+	detail := "synchronous puts go on without a copy"
+	if c.cfg.WhenAlone == AloneBlock {
+		detail = fmt.Sprintf("synchronous puts wait for %d slaves, %d in step", c.needed(), c.members)
+	}
+	c.tell(Event{Type: EventAlone, Detail: detail})
+}
+
 // release lets go what all in step hold. A set that has changed counts only
 // once its members hold the record of the change.
 func (c *Cache) release() {
@@ -74,14 +88,6 @@ func (c *Cache) release() {
 	if c.members < c.needed() {
 		if c.cfg.WhenAlone == AloneAllow || !c.sync {
 			limit = c.own.ring.last
-		}
-		if c.sync && !c.alone {
-			c.alone = true
-			detail := "synchronous puts go on without a copy"
-			if c.cfg.WhenAlone == AloneBlock {
-				detail = fmt.Sprintf("synchronous puts wait for %d slaves, %d in step", c.needed(), c.members)
-			}
-			c.tell(Event{Type: EventAlone, Detail: detail})
 		}
 	} else {
 		c.alone = false
@@ -128,6 +134,9 @@ func (c *Cache) leave(f *follower, why string) {
 	c.members--
 	c.changed()
 	c.tell(Event{Type: EventOutOfStep, Peer: f.instance, Name: f.name, Detail: why})
+	if c.members < c.needed() && len(c.groups) > 0 {
+		c.tellAlone()
+	}
 	c.release()
 }
 

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"math"
 	"slices"
 	"strings"
 )
@@ -131,10 +132,13 @@ const maxTold = 100
 
 // stranger warns of a name that Ehcache does not know either.
 func (x *ehcache) stranger(line int, name, what, parent string, known []string) {
-	hint := ""
+	hint, least := "", math.MaxInt
 	for _, k := range known {
-		if x.told < maxTold && len(name) <= maxGuessed && distance(strings.ToLower(name), strings.ToLower(k)) <= len(k)/4 {
-			hint = "; did you mean " + k + "?"
+		if x.told >= maxTold || len(name) > maxGuessed {
+			break
+		}
+		if far := distance(strings.ToLower(name), strings.ToLower(k)); far <= len(k)/4 && far < least {
+			hint, least = "; did you mean "+k+"?", far
 		}
 	}
 	x.warn(line, quoteKey(name), "it is no %s of %s, and has no effect%s", what, parent, hint)

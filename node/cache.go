@@ -173,17 +173,22 @@ func (n *Node) observeCache(e cache.Event) {
 	switch e.Type {
 	case cache.EventOutOfStep, cache.EventAlone, cache.EventLost, cache.EventMaybeLost, cache.EventResync, cache.EventOrphans, cache.EventDeposed:
 		log = n.o.Log.Warn()
-	case cache.EventSnapshot:
+	case cache.EventSnapshot, cache.EventInStep: // the latter on the master only
 		log = n.o.Log.Info()
 	case cache.EventMember, cache.EventMemberGone, cache.EventSealed:
 		log.Str("name", e.Name).Stringer("addr", e.Addr).Msg(e.Type.String())
 		return
 	}
-	log = log.Str("peer", e.Name)
+	if e.Name != "" {
+		log = log.Str("peer", e.Name)
+	}
+	if e.Detail != "" {
+		log = log.Str("detail", e.Detail)
+	}
 	if e.Count > 0 || e.To > 0 {
 		log = log.Int("count", e.Count).Uint64("from", e.From).Uint64("to", e.To)
 	}
-	log.Str("detail", e.Detail).Msg(cacheLine[e.Type])
+	log.Msg(cacheLine[e.Type])
 	n.feed.tell(e.Type.String(), e.Detail)
 }
 

@@ -1,8 +1,8 @@
 package node
 
 import (
-	"encoding/hex"
 	"fmt"
+	"strings"
 
 	"github.com/interlok-ha/interlok-ha/config"
 	"github.com/interlok-ha/interlok-ha/heartbeat"
@@ -33,8 +33,8 @@ func (n *Node) ReloadKeys() error {
 	}
 	n.listen.SetCodec(in)
 	n.broadcast.SetCodec(out)
-	n.o.Log.Info().Str("file", n.s.KeyFile()).Int("keys", len(keys)).Str("signs", hex.EncodeToString(out.KeyIDs()[:1])).
-		Str("accepts", hex.EncodeToString(out.KeyIDs())).Msg("Reloaded the keys")
+	n.o.Log.Info().Str("file", n.s.KeyFile()).Int("keys", len(keys)).Hex("signs", out.KeyIDs()[:1]).
+		Str("accepts", strings.ReplaceAll(fmt.Sprintf("% x", out.KeyIDs()), " ", ",")).Msg("Reloaded the keys")
 	return nil
 }
 
