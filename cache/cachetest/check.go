@@ -33,6 +33,10 @@ func (l *Lab) checkCopy(i *Instance) {
 	if was.r != nil && now.r != was.r && (now.r == nil || was.r.of.Epoch > now.r.of.Epoch) {
 		l.failLocked("%s was at %v and is at %v, an older reign", i.Name, was, now)
 	}
+	if p := i.vowed; now.r == was.r && now.n > was.n && now.r != nil && outranks(p, now.r.of) && !i.mayTake(p, now) {
+		l.failLocked("%s was promised to reign %d/%.2x at %v, and went on to %v", i.Name, p.Epoch, p.Instance[:2], was, now)
+	}
+	i.vowed = i.promised
 	if !now.whole() {
 		l.Count["copies not checked"]++
 		i.shadow = content{}
@@ -66,6 +70,14 @@ func (l *Lab) checkCopy(i *Instance) {
 			return
 		}
 	}
+}
+
+// mayTake reports whether an instance that was promised to a reign may go on in
+// the log of an older one: it may take what it can get at its own barrier, and
+// catch up with the reign it was promised to, or a newer one.
+func (i *Instance) mayTake(promised cache.Reign, to point) bool {
+	return promised.Instance == to.r.of.Instance || promised.Instance == i.ID ||
+		i.followed != nil && !outranks(promised, i.followed.of) && point{i.followed, ^uint64(0)}.contains(to)
 }
 
 // cutOff notes what an instance loses by joining another log.

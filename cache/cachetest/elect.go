@@ -58,7 +58,13 @@ func (l *Lab) Elect(i *Instance, also ...*Instance) bool {
 		epoch = max(epoch, p.promised.Epoch)
 	}
 	sure := l.sure(i)
-	if !l.barrier(i, epoch+1, near, also) || !l.promote(i, epoch+1, near) {
+	if !l.barrier(i, epoch+1, near, also) {
+		return false
+	}
+	if l.rng.IntN(4) == 0 { // others go on meanwhile, and must not
+		time.Sleep(time.Duration(l.rng.Int64N(int64(100 * time.Millisecond))))
+	}
+	if !l.promote(i, epoch+1, near) {
 		return false
 	}
 	if i.reign != nil {

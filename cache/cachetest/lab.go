@@ -77,6 +77,7 @@ type Instance struct {
 	open     bool        // as master: clients may write. lab.mu guards it
 	promised cache.Reign // the greatest that it was told of
 	at       point       // at the last check
+	vowed    cache.Reign // promised, then
 	shadow   content
 	events   map[cache.EventType]int // lab.mu guards it
 	alone    bool                    // EventAlone, and EventInStep not since. lab.mu guards it

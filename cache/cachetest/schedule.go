@@ -108,6 +108,7 @@ func (s *schedule) link() {
 	if s.rng.IntN(4) == 0 {
 		link.Loss, link.Double, link.Reorder = 0.1, 0.1, 0.2
 	}
+	link.Buffer = 8 << 10 << s.rng.IntN(6)
 	s.logf("link %+v", link)
 	s.Fabric.SetLink(link)
 }
