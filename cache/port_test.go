@@ -393,6 +393,9 @@ func TestPortSilence(t *testing.T) {
 				t.Errorf("a silent one: %v", err)
 			}
 		}
+		if got := pt.count.RefusedBusy.Load(); got != 2 {
+			t.Errorf("RefusedBusy is %d with the one that was pushed out, want 2", got)
+		}
 		if got := pt.count.RefusedSlow.Load(); got != maxUnsorted-1 {
 			t.Errorf("RefusedSlow is %d, want %d", got, maxUnsorted-1)
 		}
