@@ -39,8 +39,7 @@ func (c *Cache) sendFrame(conn net.Conn, kind frameKind, body []byte) error {
 
 // adopt writes a slave's orphans into the log.
 func (c *Cache) adopt(body []byte) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	var all []lost
 	var rec record
 	for len(body) > 0 {
 		d := decoder{b: body}
@@ -57,34 +56,51 @@ func (c *Cache) adopt(body []byte) error {
 		if err != nil {
 			return err
 		}
-		if c.writing {
-			c.keep(lost{name, id, *o})
-		} else { // the log is sealed: they are kept until it is this instance's again, or the next master's
-			c.pending = c.dedupe(append(c.pending, lost{name, id, *o}))
-		}
+		all = append(all, lost{name, id, *o})
 	}
-	c.wake()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.writing {
+		c.keep(all)
+		c.wake()
+	} else if len(c.pending)+len(all) <= maxOrphans { // the log is sealed: until it is this instance's again, or the next master's
+		c.pending = c.dedupe(append(c.pending, all...))
+	}
 	return nil
 }
 
-// keep writes one orphan into the log, unless it is there.
-func (c *Cache) keep(l lost) {
-	t := c.own.named(l.table)
-	i := slices.Index(c.own.index, t)
-	switch {
-	case t == nil || i < 0:
-		c.tell(Event{Type: EventOrphans, Count: 1, Detail: fmt.Sprintf("refused: there is no cache %q here", l.table)})
-		return
-	case t.orphans[l.id] != nil && t.orphans[l.id].n >= l.n, t.holds(l.id.key, l.value):
-		return
-	case len(t.orphans) >= maxOrphans && t.orphans[l.id] == nil:
-		c.tell(Event{Type: EventOrphans, Count: 1, Detail: fmt.Sprintf("refused: there are %d already; drop those that are settled", maxOrphans)})
-		return
+// keep writes orphans into the log, but for those that are there, and tells how
+// many.
+func (c *Cache) keep(all []lost) {
+	kept, refused, first, why := 0, 0, "", ""
+	for _, l := range all {
+		t := c.own.named(l.table)
+		i := slices.Index(c.own.index, t)
+		switch {
+		case t == nil || i < 0:
+			refused++
+			why = fmt.Sprintf("there is no cache %q here", l.table)
+			continue
+		case t.orphans[l.id] != nil && t.orphans[l.id].n >= l.n, t.holds(l.id.key, l.value):
+			continue
+		case len(t.orphans) >= maxOrphans && t.orphans[l.id] == nil:
+			refused++
+			why = fmt.Sprintf("there are %d already; drop those that are settled", maxOrphans)
+			continue
+		}
+		rec := orphanRecord(uint8(i), l.id, &l.orphan)
+		c.own.ring.append(&rec)
+		_ = t.keepOrphan(&rec) // it was parsed before
+		if kept++; first == "" {
+			first = l.id.key
+		}
 	}
-	rec := orphanRecord(uint8(i), l.id, &l.orphan)
-	c.own.ring.append(&rec)
-	_ = t.keepOrphan(&rec) // it was parsed before
-	c.tell(Event{Type: EventOrphans, Count: 1, Peer: l.id.reign.Instance, Epoch: l.id.reign.Epoch, Detail: "kept: " + l.id.key})
+	if kept > 0 {
+		c.tell(Event{Type: EventOrphans, Count: kept, Peer: all[0].id.reign.Instance, From: all[0].id.reign.Epoch, Detail: "kept, the first is " + first})
+	}
+	if refused > 0 {
+		c.tell(Event{Type: EventOrphans, Count: refused, Detail: "refused: " + why})
+	}
 }
 
 // settlePending forgets what has come back.
@@ -92,15 +108,13 @@ func (c *Cache) settlePending() {
 	if len(c.pending) > 0 {
 		c.pending = slices.DeleteFunc(c.pending, func(l lost) bool {
 			t := c.own.named(l.table)
-			return t != nil && t.orphans[l.id] != nil && t.orphans[l.id].n >= l.n
+			return t != nil && (t.orphans[l.id] != nil && t.orphans[l.id].n >= l.n || t.holds(l.id.key, l.value))
 		})
 	}
 }
 
 // adoptPending is for a master that itself had what the last one lacked.
 func (c *Cache) adoptPending() {
-	for _, l := range c.pending {
-		c.keep(l)
-	}
+	c.keep(c.pending)
 	c.pending = nil
 }

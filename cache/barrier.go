@@ -10,8 +10,12 @@ import (
 	"time"
 )
 
+// errChanged: an offer was made for another log than this copy has by now.
+var errChanged = errors.New("cache: this copy has changed meanwhile")
+
 // offer is what a peer said to a barrier.
 type offer struct {
+	addr  netip.AddrPort
 	conn  net.Conn
 	r     *reader
 	w     *welcome
@@ -82,7 +86,12 @@ func (c *Cache) Barrier(ctx context.Context, epoch uint64, peers []netip.AddrPor
 				break
 			}
 		}
-		known = c.pullBest(ctx, offers, reign, known)
+		var again []*offer
+		known, again = c.pullBest(ctx, offers, reign, known)
+		for _, a := range again {
+			left++
+			go func() { answers <- c.ask(ctx, a.addr, reign) }()
+		}
 	}
 	pos := c.standsAt()
 	if pos.Less(known) {
@@ -92,8 +101,9 @@ func (c *Cache) Barrier(ctx context.Context, epoch uint64, peers []netip.AddrPor
 }
 
 // pullBest pulls from the peer that holds the most, and from the next ones if
-// it is lost. It returns the furthest position that is known of.
-func (c *Cache) pullBest(ctx context.Context, offers []*offer, reign Reign, known Pos) Pos {
+// it is lost. It returns the furthest position that is known of, and those
+// offers that must be made again, since this copy has changed.
+func (c *Cache) pullBest(ctx context.Context, offers []*offer, reign Reign, known Pos) (best Pos, again []*offer) {
 	slices.SortFunc(offers, func(a, b *offer) int {
 		if b.pos().Less(a.pos()) {
 			return -1
@@ -110,11 +120,15 @@ func (c *Cache) pullBest(ctx context.Context, offers []*offer, reign Reign, know
 		stop := context.AfterFunc(ctx, func() { _ = a.conn.Close() })
 		err := c.pull(a, reign)
 		stop()
+		if errors.Is(err, errChanged) {
+			again = append(again, a)
+			continue
+		}
 		if err != nil {
 			c.cfg.Log.Warn().Err(err).Str("from", a.w.name).Msg("Barrier: lost a peer that holds more than this instance")
 		}
 	}
-	return known
+	return known, again
 }
 
 // ask asks one peer, again if the connection breaks, and returns nil if it
@@ -124,7 +138,7 @@ func (c *Cache) ask(ctx context.Context, addr netip.AddrPort, reign Reign) *offe
 		h := c.pullHello(reign)
 		conn, r, w, err := c.dial(ctx, addr, &h, dialTime)
 		if err == nil {
-			return &offer{conn, r, w, h}
+			return &offer{addr, conn, r, w, h}
 		}
 		c.cfg.Log.Debug().Err(err).Stringer("addr", addr).Msg("Barrier: no answer")
 		if errors.Is(err, syscall.ECONNREFUSED) {
@@ -158,7 +172,7 @@ func (c *Cache) pullHello(reign Reign) hello {
 // copy has by now.
 func (c *Cache) pull(a *offer, reign Reign) error {
 	if h := c.pullHello(reign); h.last != a.asked.last || len(h.history) != len(a.asked.history) {
-		return errors.New("cache: this copy has changed meanwhile")
+		return errChanged
 	}
 	c.mu.Lock()
 	c.stream = stream{conn: a.conn, from: a.w.instance, heard: c.quiet(), last: a.w.last, anew: c.stream.anew}

@@ -316,6 +316,11 @@ func (c *Cache) stepDown(err error) {
 	}
 	c.groups, c.open = nil, nil
 	for f := range c.followers {
+		if f.gone && f.inStep { // its goroutines have ended
+			f.inStep = false
+			c.members--
+			delete(c.followers, f)
+		}
 		f.shut()
 	}
 	c.alone = false
@@ -351,7 +356,7 @@ func (c *Cache) Standing() (pos Pos, sync bool, sureUntil time.Duration) {
 }
 
 func (c *Cache) sureUntil() time.Duration {
-	if !c.sync || c.leading || c.stream.building != nil || c.stream.echo == 0 || !slices.Contains(c.own.inStep, c.cfg.Instance) {
+	if !c.sync || c.leading || c.stream.building != nil || c.stream.anew || c.stream.echo == 0 || !slices.Contains(c.own.inStep, c.cfg.Instance) {
 		return 0
 	}
 	return c.stream.echo + c.cfg.SocketTimeout*4/5

@@ -6,13 +6,13 @@ import (
 )
 
 // events tells the user what happened, from one goroutine, in order. Whoever
-// has something to tell never waits: beyond maxEvents the oldest are left out.
+// has something to tell never waits: beyond maxEvents only what others decide by
+// is told.
 type events struct {
 	do func(Event)
 
 	mu     sync.Mutex // guards what follows
 	queue  []Event
-	left   int // out
 	closed bool
 	wake   chan struct{}
 }
@@ -28,13 +28,20 @@ func (e *events) put(ev Event) {
 		return
 	}
 	e.mu.Lock()
-	if len(e.queue) >= maxEvents {
-		e.queue = append(e.queue[:0], e.queue[1:]...)
-		e.left++
+	if len(e.queue) < maxEvents || ev.Type.matters() {
+		e.queue = append(e.queue, ev)
 	}
-	e.queue = append(e.queue, ev)
 	e.mu.Unlock()
 	e.poke()
+}
+
+// matters reports whether somebody decides by events of this type.
+func (t EventType) matters() bool {
+	switch t {
+	case EventConnected, EventBroken, EventObituary, EventRefused, EventLost, EventDeposed:
+		return true
+	}
+	return false
 }
 
 func (e *events) poke() {

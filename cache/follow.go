@@ -282,6 +282,9 @@ func (c *Cache) parted(conn net.Conn) {
 	anew := c.stream.anew
 	last := c.stream.last
 	echo := c.stream.echo
+	if c.stream.building != nil {
+		echo = 0 // what it speaks of was not this copy
+	}
 	c.stream = stream{anew: anew, last: last, echo: echo}
 }
 
@@ -415,7 +418,11 @@ func (c *Cache) take(conn net.Conn, kind frameKind, body []byte, pull bool) (n u
 	if s.building != nil {
 		return 0, nil, nil
 	}
-	if c.settlePending(); !pull && len(c.pending) > 0 && !s.offered {
+	if c.own.adopted {
+		c.own.adopted = false
+		c.settlePending()
+	}
+	if !pull && len(c.pending) > 0 && !s.offered {
 		s.offered = true
 		orphans = slices.Clone(c.pending)
 	}
@@ -459,6 +466,7 @@ func (c *Cache) swap(b *replica) {
 		}
 	}
 	c.own = b
+	c.settlePending()
 	c.tell(Event{Type: EventSnapshot, Peer: c.stream.from, Count: c.stream.taken, To: uint64(c.stream.taken), Detail: "complete"})
 	c.stream.building, c.stream.snapped, c.stream.anew = nil, 0, false
 	for w := range c.watchers {

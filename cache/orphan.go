@@ -55,6 +55,9 @@ func (t *table) keepOrphan(rec *record) error {
 		return err
 	}
 	if old := t.orphans[id]; old == nil && len(t.orphans) < maxOrphans || old != nil && old.n < o.n {
+		if old == nil {
+			t.origins[id.key] = append(t.origins[id.key], id.reign)
+		}
 		t.orphans[id] = o
 	}
 	return nil
@@ -68,11 +71,10 @@ func compareOrphans(a, b *orphan) int {
 }
 
 func (t *table) dropOrphans(key string) {
-	for id := range t.orphans {
-		if id.key == key {
-			delete(t.orphans, id)
-		}
+	for _, reign := range t.origins[key] {
+		delete(t.orphans, orphanID{key, reign})
 	}
+	delete(t.origins, key)
 }
 
 // lost is what a replica holds that another one, which takes its place, does

@@ -25,6 +25,7 @@ type replica struct {
 	ring    ring
 	history []span
 	inStep  []InstanceID // by the last such record
+	adopted bool         // an orphan came since the owner last looked
 }
 
 func newReplica(cfg *Config) *replica {
@@ -169,6 +170,7 @@ func (r *replica) apply(rec *record, n uint64) error {
 			t.remove(e)
 		}
 	case OpOrphan:
+		r.adopted = true
 		return t.keepOrphan(rec)
 	case opDropOrphan:
 		t.dropOrphans(rec.text())

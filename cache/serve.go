@@ -17,7 +17,8 @@ const (
 	writeTime    = 10 * time.Second
 	maxHello     = 16 << 10
 	maxFollowers = 256
-	chunkEntries = 128 // of a snapshot, encoded while writers wait
+	maxEpoch     = 1<<63 - 1 // as in heartbeats
+	chunkEntries = 128       // of a snapshot, encoded while writers wait
 )
 
 // follower is the sending end of one stream. The cache's mutex guards all but
@@ -161,6 +162,8 @@ func (c *Cache) admit(f *follower, h *hello) (*welcome, error) {
 		return nil, errBusy
 	case h.mode == modeFollow && !c.leading:
 		return nil, errNoMaster
+	case h.mode == modePull && (h.reign.Instance != h.instance || h.reign.Epoch > maxEpoch):
+		return nil, errMalformed // who opens a reign pulls for itself
 	case h.mode == modePull:
 		c.seal(h.reign, h.name)
 	case h.mode != modeFollow:
@@ -220,8 +223,11 @@ func (c *Cache) dismiss(f *follower) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	f.awake()
-	c.leave(f, "its stream broke")
-	delete(c.followers, f)
+	f.gone = true
+	if !f.inStep || !c.sync || !c.leading || c.closed {
+		c.leave(f, "its stream broke")
+		delete(c.followers, f)
+	} // else it counts on being waited for: until dropSilent
 	if !f.pull && !c.closed {
 		c.tell(Event{Type: EventBroken, Peer: f.instance, Name: f.name, Addr: f.addr})
 	}
@@ -360,7 +366,10 @@ func (f *follower) next(header []byte, chunk *[]byte, ping bool) (p *parcel, ok 
 		c.tell(Event{Type: EventBroken, Peer: f.instance, Name: f.name, Addr: f.addr, Detail: "it fell behind the ring: it will need a snapshot"})
 		return nil, false
 	}
-	l := live{epoch: r.reign().Epoch, first: first, count: count, now: c.now(), last: r.ring.last, echo: f.echo}
+	l := live{epoch: r.reign().Epoch, first: first, count: count, now: c.now(), last: r.ring.last}
+	if f.inStep { // an echo says that this slave is waited for
+		l.echo = f.echo
+	}
 	if count > 0 {
 		if !f.pull {
 			c.cut(f.cur.n)

@@ -121,6 +121,13 @@ func (c *Cache) release() {
 func (c *Cache) join(f *follower) {
 	f.inStep = true
 	c.members++
+	for old := range c.followers {
+		if old != f && old.instance == f.instance && old.inStep { // its stream broke, and this is its next one
+			old.inStep = false
+			c.members--
+			delete(c.followers, old)
+		}
+	}
 	c.changed()
 	c.tell(Event{Type: EventInStep, Peer: f.instance, Name: f.name})
 }
@@ -224,6 +231,9 @@ func (c *Cache) dropSilent() time.Duration {
 		}
 		if f.inStep && now-since > patience && (c.sync || f.unanswered > 0) {
 			c.leave(f, "it does not answer")
+			if f.gone {
+				delete(c.followers, f)
+			}
 		}
 	}
 	if c.sync && c.members > 0 || len(c.groups) > 0 {

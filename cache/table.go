@@ -34,6 +34,7 @@ type table struct {
 	hash     uint64 // of the numbers of all entries in the log, in no order
 	logged   uint64 // their count
 	orphans  map[orphanID]*orphan
+	origins  map[string][]Reign // of the orphans, by key
 	wheel    map[int64][]*entry // by the tick in which they may expire
 	swept    int64              // last tick that was looked at
 }
@@ -48,7 +49,7 @@ func newTable(spec Spec) *table {
 	}
 	return &table{
 		spec: spec, partial: spec.LocalPuts || spec.LocalUpdates || spec.LocalRemovals,
-		lru: lru, inFlight: map[string]*entry{}, orphans: map[orphanID]*orphan{}, wheel: map[int64][]*entry{},
+		lru: lru, inFlight: map[string]*entry{}, orphans: map[orphanID]*orphan{}, origins: map[string][]Reign{}, wheel: map[int64][]*entry{},
 	}
 }
 

@@ -84,6 +84,10 @@ type (
 		RoundTrip time.Duration
 	}
 
+	// Reigned says that another reign of this epoch is known of: a copy of the
+	// cache was promised to it. A master raises its own above it.
+	Reigned struct{ Epoch uint64 }
+
 	// Handover asks the master to give its role to a peer: To, or, when zero,
 	// the best one. NoClaimFor keeps this instance from claiming afterwards.
 	Handover struct {
@@ -126,6 +130,7 @@ func (LogAt) input()          {}
 func (Died) input()           {}
 func (Refused) input()        {}
 func (Stream) input()         {}
+func (Reigned) input()        {}
 func (Handover) input()       {}
 func (Request) input()        {}
 func (Drain) input()          {}

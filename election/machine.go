@@ -158,6 +158,8 @@ func (m *Machine) Step(now time.Duration, in Input) Output {
 		m.refused(in.Peer)
 	case Stream:
 		m.stream(in)
+	case Reigned:
+		m.learnEpochs(&heartbeat.Packet{MaxEpoch: min(in.Epoch, heartbeat.MaxEpoch)})
 	case Handover:
 		m.orderHandover(in)
 	case Request:

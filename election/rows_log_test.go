@@ -3,6 +3,7 @@ package election_test
 import (
 	"maps"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -469,6 +470,15 @@ var logRows = map[string]func(*testing.T){
 		m.reigns(9).say(heartbeat.KindHeartbeat)
 		if e := n.events[len(n.events)-1]; len(n.events) != 2 || e.Epoch != 9 || e.Addr != m.p.Cache {
 			t.Errorf("tells %+v", n.events)
+		}
+	},
+	"T76": func(t *testing.T) {
+		w, n, _, _ := reigning(t)
+		was := n.m.View(w.now).Epoch
+		n.step(election.Reigned{Epoch: was + 41})
+		n.is(master)
+		if now := n.m.View(w.now).Epoch; now <= was+41 || !strings.Contains(n.told(), "epoch") {
+			t.Errorf("reigns under epoch %d after %q, want one above %d", now, n.told(), was+41)
 		}
 	},
 }

@@ -169,6 +169,9 @@ func (n *Node) observeCache(e cache.Event) {
 			_ = n.manager.Tell(election.Stream{Peer: peer, Open: e.Type == cache.EventConnected, RoundTrip: e.RoundTrip})
 		}
 	}
+	if e.Type == cache.EventDeposed || e.Type == cache.EventSealed {
+		_ = n.manager.Tell(election.Reigned{Epoch: e.Epoch})
+	}
 	log := n.o.Log.Debug()
 	switch e.Type {
 	case cache.EventOutOfStep, cache.EventAlone, cache.EventLost, cache.EventMaybeLost, cache.EventResync, cache.EventOrphans, cache.EventDeposed:
