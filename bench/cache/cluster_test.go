@@ -47,9 +47,15 @@ func (c *cluster) spawn(name string) *instance {
 func (c *cluster) join() *instance {
 	c.t.Helper()
 	s := c.spawn(fmt.Sprintf("slave%d", len(c.slaves)+1))
+	c.follow(s)
+	return s
+}
+
+// follow makes an instance that was spawned a slave.
+func (c *cluster) follow(s *instance) {
+	c.t.Helper()
 	s.call(request{Op: "follow", Reign: c.master.id, Addr: c.master.addr})
 	c.slaves = append(c.slaves, s)
-	return s
 }
 
 func (c *cluster) ids() (ids []string) {

@@ -4,6 +4,7 @@ package main
 
 import (
 	"fmt"
+	"path/filepath"
 	"testing"
 	"time"
 )
@@ -47,13 +48,24 @@ func TestJoiner(t *testing.T) {
 		time.Sleep(200 * time.Millisecond) // the load is going
 		start := time.Now()
 		c.cfg.Events = true
-		s := c.join()
+		s := c.spawn("joiner")
 		c.cfg.Events = false
+		if *profile != "" {
+			for _, i := range []*instance{c.master, s} {
+				i.call(request{Op: "profile", File: filepath.Join(*profile, "joiner-"+i.name+".pprof")})
+			}
+		}
+		c.follow(s)
 		// Complete: it holds what the master held when it asked, and the snapshot
 		// is over.
 		now := c.master.call(request{Op: "status"}).N
 		s.call(request{Op: "reach", N: now})
 		took = append(took, time.Since(start))
+		if *profile != "" {
+			for _, i := range []*instance{c.master, s} {
+				i.call(request{Op: "profile"})
+			}
+		}
 		with = append(with, c.master.end(puts, "paced"))
 		c.equal()
 		s.stop()

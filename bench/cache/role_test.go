@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -230,18 +231,12 @@ func (r *role) digest() (answer, error) {
 		if err != nil {
 			return a, err
 		}
-		for after := ""; ; {
-			page := n.List(after, 10_000, func(*cache.Entry) bool { return true })
-			for _, e := range page {
-				h.Write(binary.BigEndian.AppendUint64(nil, e.N))
-				h.Write([]byte(e.Key))
-				h.Write(e.Value)
-				a.Entries++
-			}
-			if len(page) == 0 {
-				break
-			}
-			after = page[len(page)-1].Key
+		// In one page: each costs a walk over all entries.
+		for _, e := range n.List("", math.MaxInt32, func(*cache.Entry) bool { return true }) {
+			h.Write(binary.BigEndian.AppendUint64(nil, e.N))
+			h.Write([]byte(e.Key))
+			h.Write(e.Value)
+			a.Entries++
 		}
 	}
 	a.Digest = hex.EncodeToString(h.Sum(nil)[:8])
