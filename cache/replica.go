@@ -59,7 +59,7 @@ func (r *replica) pos() Pos { return Pos{Epoch: r.reign().Epoch, N: r.ring.last}
 func (r *replica) began(reign Reign, from uint64) {
 	r.history = append(r.history, span{reign, from})
 	if len(r.history) > maxHistory {
-		r.history = slices.Delete(r.history, 0, len(r.history)-maxHistory)
+		r.history = slices.Clone(r.history[len(r.history)-maxHistory:]) // who marshals the old one goes on
 	}
 	r.inStep = nil
 }

@@ -84,20 +84,40 @@ func (c *Cluster) Beside(t testing.TB, set ...string) *Cluster {
 	return other
 }
 
+// remains are the command lines of what the instances left behind. The keepers
+// of those that were killed live on for a while.
+func (c *Cluster) remains() (left, keepers map[int]string) {
+	left, keepers = map[int]string{}, map[int]string{}
+	for _, pid := range c.Descendants() {
+		b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+		line := string(bytes.ReplaceAll(b, []byte{0}, []byte{' '}))
+		switch {
+		case line == "": // it has ended
+		case strings.HasPrefix(line, "interlok-ha keeper "):
+			keepers[pid] = line
+		default:
+			left[pid] = line
+		}
+	}
+	return left, keepers
+}
+
 // end stops everything and tells what happened if the test failed.
 func (c *Cluster) end() {
 	for _, i := range c.instances {
 		i.kill()
 	}
 	deadline := time.Now().Add(3 * time.Second)
-	left := c.Descendants()
+	left, keepers := c.remains()
 	for len(left) > 0 && time.Now().Before(deadline) {
 		time.Sleep(poll)
-		left = c.Descendants()
+		left, keepers = c.remains()
 	}
-	for _, pid := range left {
-		line, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
-		c.t.Errorf("process %d outlived its node: %q", pid, bytes.ReplaceAll(line, []byte{0}, []byte{' '}))
+	for pid, line := range left {
+		c.t.Errorf("process %d outlived its node: %q", pid, line)
+		_ = syscall.Kill(pid, syscall.SIGKILL)
+	}
+	for pid := range keepers { // they wait for slaves to tell, and there are none
 		_ = syscall.Kill(pid, syscall.SIGKILL)
 	}
 	if c.t.Failed() {
