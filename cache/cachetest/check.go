@@ -76,7 +76,7 @@ func (l *Lab) checkCopy(i *Instance) {
 // the log of an older one: it may take what it can get at its own barrier, and
 // catch up with the reign it was promised to, or a newer one.
 func (i *Instance) mayTake(promised cache.Reign, to point) bool {
-	return promised.Instance == to.r.of.Instance || promised.Instance == i.ID ||
+	return promised.Instance == to.r.of.Instance || promised.Instance == i.ID || i.promised.Instance == i.ID ||
 		i.followed != nil && !outranks(promised, i.followed.of) && point{i.followed, ^uint64(0)}.contains(to)
 }
 

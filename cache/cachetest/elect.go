@@ -117,6 +117,7 @@ func (l *Lab) barrier(i *Instance, epoch uint64, near, also []*Instance) bool {
 	if i.reign != nil { // a master that claims is none
 		l.setReign(i, nil, false)
 	}
+	l.promise(i, cache.Reign{Epoch: epoch, Instance: i.ID})
 	ctx, cancel := context.WithTimeout(context.Background(), 500*time.Millisecond)
 	pos, err := i.Cache.Barrier(ctx, epoch, addrs)
 	cancel()
@@ -127,7 +128,6 @@ func (l *Lab) barrier(i *Instance, epoch uint64, near, also []*Instance) bool {
 		l.Fail("barrier of %s: %v", i.Name, err)
 	}
 	i.follows, i.followed = nil, nil
-	l.promise(i, cache.Reign{Epoch: epoch, Instance: i.ID})
 	for _, p := range near {
 		l.promise(p, cache.Reign{Epoch: epoch, Instance: i.ID})
 	}
