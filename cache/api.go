@@ -3,6 +3,7 @@ package cache
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"time"
@@ -14,6 +15,8 @@ var (
 	ErrNoReplica = errors.New("cache: no slave is in step")
 	ErrFull      = errors.New("cache: too many entries in flight")
 	ErrTooLarge  = errors.New("cache: key or value too large")
+	ErrOutcome   = errors.New("what waited may be written all the same")
+	ErrNoKey     = errors.New("cache: the key is empty")
 	ErrLagged    = errors.New("cache: the watcher fell behind the ring")
 	ErrClosed    = errors.New("cache: closed")
 	ErrUnknown   = errors.New("cache: no cache of that name")
@@ -58,6 +61,14 @@ type Obituary struct {
 	Instance InstanceID
 	Secret   [32]byte
 	Age      time.Duration // since the death, by the keeper's clock
+}
+
+// String hides the secret.
+func (o Obituary) String() string {
+	if o.Instance.IsZero() {
+		return "none"
+	}
+	return fmt.Sprintf("%v died %v ago", o.Instance, o.Age)
 }
 
 // EventType says what happened.

@@ -312,7 +312,7 @@ func (c *Cache) stepDown(err error) {
 	was := c.leading
 	c.leading, c.writing = false, false
 	for _, g := range c.groups {
-		g.end(err)
+		g.end(fmt.Errorf("%w any more: %w", err, ErrOutcome))
 	}
 	c.groups, c.open = nil, nil
 	for f := range c.followers {

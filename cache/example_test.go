@@ -23,7 +23,10 @@ func Example() {
 			Caches: []cache.Spec{{Name: "orders", MaxEntries: 1000, Eternal: true, Synchronous: true}},
 			OnEvent: func(e cache.Event) {
 				if e.Type == cache.EventInStep {
-					inStep <- struct{}{}
+					select {
+					case inStep <- struct{}{}:
+					default: // told before; this must not block
+					}
 				}
 			},
 		})

@@ -78,8 +78,11 @@ func (n *Named) PutInFlight(ctx context.Context, key string, value []byte) error
 }
 
 func (n *Named) put(ctx context.Context, key string, value []byte, inFlight bool) error {
-	if len(key) > MaxKey || len(value) > MaxValue || key == "" {
-		return fmt.Errorf("%w: a key has 1 to %d bytes and a value at most %d, these have %d and %d", ErrTooLarge, MaxKey, MaxValue, len(key), len(value))
+	if key == "" {
+		return ErrNoKey
+	}
+	if len(key) > MaxKey || len(value) > MaxValue {
+		return fmt.Errorf("%w: a key has at most %d bytes and a value at most %d, these have %d and %d", ErrTooLarge, MaxKey, MaxValue, len(key), len(value))
 	}
 	c := n.c
 	c.mu.Lock()

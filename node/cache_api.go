@@ -324,13 +324,16 @@ func (a cacheAPI) wrote(err error) error {
 	switch {
 	case err == nil:
 		return nil
+	case errors.Is(err, cache.ErrOutcome):
+		return &admin.Error{Kind: admin.KindNotMaster, Detail: "mastership ended while it waited for the slaves; it may be there all the same",
+			Mend: "look for it on the new master: interlok-ha cache get, cache ls --orphans", Err: err}
 	case errors.Is(err, cache.ErrNotMaster):
 		st := a.known()
 		if m := st.Master; m != nil && m.ID != st.Instance.ID {
 			return &admin.Error{Kind: admin.KindNotMaster, Detail: fmt.Sprintf("master is %s on %s: run it there", m.Name, m.Address), Err: err}
 		}
 		return &admin.Error{Kind: admin.KindNotMaster, Detail: "this instance is not the master, and none is known", Mend: "wait for one, or look at: interlok-ha status", Err: err}
-	case errors.Is(err, cache.ErrTooLarge):
+	case errors.Is(err, cache.ErrTooLarge), errors.Is(err, cache.ErrNoKey):
 		return &admin.Error{Kind: admin.KindTooLarge, Detail: strings.TrimPrefix(err.Error(), "cache: "), Err: err}
 	case errors.Is(err, cache.ErrFull):
 		return &admin.Error{Kind: admin.KindFull, Detail: "too many entries are in flight, and none was finished in time",

@@ -131,7 +131,7 @@ func bear(t *testing.T, how string) *mortal {
 			t.Fatal(err)
 		}
 		m.tree = append(m.tree, pidfd(t, pid))
-		if isKeeper(pid) {
+		if want == 1 || isKeeper(pid) { // one that was just born has its parent's name
 			m.keeper, m.number = m.tree[len(m.tree)-1], pid
 			m.tree = m.tree[:len(m.tree)-1]
 		}
