@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
@@ -146,15 +147,27 @@ func keeperOf(t *testing.T, i *lab.Instance) int {
 	return pids[0]
 }
 
+// freePort is one whose TCP and UDP ports are free, from a range that the system
+// gives to nobody by itself.
 func freePort(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 100 {
+		addr := fmt.Sprintf("127.0.0.1:%d", 12_000+rand.IntN(8_000))
+		l, err := net.Listen("tcp4", addr)
+		if err != nil {
+			continue
+		}
+		u, err := net.ListenPacket("udp4", addr)
+		_ = l.Close()
+		if err != nil {
+			continue
+		}
+		_ = u.Close()
+		_, port, _ := net.SplitHostPort(addr)
+		return port
 	}
-	defer l.Close()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	return port
+	t.Fatal("no free port")
+	return ""
 }
 
 // once fails the test if there was not one promotion for the start and each crash.
