@@ -36,6 +36,7 @@ func (l *Lab) checkCopy(i *Instance) {
 	if p := i.vowed; now.r == was.r && now.n > was.n && now.r != nil && outranks(p, now.r.of) && !i.mayTake(p, now) {
 		l.failLocked("%s was promised to reign %d/%.2x at %v, and went on to %v", i.Name, p.Epoch, p.Instance[:2], was, now)
 	}
+	i.promise(status.Reign) // the log itself is a promise
 	i.vowed = i.promised
 	if !now.whole() {
 		l.Count["copies not checked"]++
