@@ -250,16 +250,21 @@ func (c *Cache) Promote(r Reign) error {
 	return nil
 }
 
-// declareAll writes down which index means which cache, where the log does not
-// say so yet.
+// declareAll writes down which index means which cache, and which are partial,
+// where the log does not say so yet.
 func (c *Cache) declareAll() {
 	for _, t := range c.own.tables {
-		if slices.Contains(c.own.index, t) || len(c.own.index) >= MaxCaches {
+		partial := t.spec.LocalPuts || t.spec.LocalUpdates || t.spec.LocalRemovals
+		index := slices.Index(c.own.index, t)
+		if index >= 0 && (t.partial || !partial) || index < 0 && len(c.own.index) >= MaxCaches {
 			continue
 		}
-		index := uint8(len(c.own.index))
-		c.own.index = append(c.own.index, t)
-		c.own.ring.append(&record{op: opDeclare, cache: index, key: []byte(t.spec.Name), value: []byte{boolByte(t.partial)}, created: c.now()})
+		if index < 0 {
+			index = len(c.own.index)
+			c.own.index = append(c.own.index, t)
+		}
+		t.partial = t.partial || partial
+		c.own.ring.append(&record{op: opDeclare, cache: uint8(index), key: []byte(t.spec.Name), value: []byte{boolByte(t.partial)}, created: c.now()})
 	}
 }
 
@@ -277,6 +282,9 @@ func (c *Cache) Follow(r Reign, addr netip.AddrPort) {
 	}
 	if c.leading {
 		c.stepDown(ErrNotMaster)
+	}
+	if c.target.Instance != r.Instance {
+		c.stream.echo = 0 // it speaks of another master
 	}
 	if c.target.Instance != r.Instance || c.at != addr {
 		c.stream.close()
@@ -316,13 +324,13 @@ func (c *Cache) stepDown(err error) {
 	}
 	c.groups, c.open = nil, nil
 	for f := range c.followers {
-		if f.gone && f.inStep { // its goroutines have ended
-			f.inStep = false
-			c.members--
-			delete(c.followers, f)
+		if f.gone {
+			delete(c.followers, f) // its goroutines have ended, or will
 		}
+		f.inStep = false
 		f.shut()
 	}
+	c.members = 0
 	c.alone = false
 	c.settle()
 	c.wakeRoom()

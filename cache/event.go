@@ -38,7 +38,7 @@ func (e *events) put(ev Event) {
 // matters reports whether somebody decides by events of this type.
 func (t EventType) matters() bool {
 	switch t {
-	case EventConnected, EventBroken, EventObituary, EventRefused, EventLost, EventDeposed:
+	case EventConnected, EventBroken, EventObituary, EventRefused, EventLost, EventDeposed, EventSealed:
 		return true
 	}
 	return false

@@ -352,7 +352,7 @@ func TestSlowReader(t *testing.T) {
 func TestNeverGoes(t *testing.T) {
 	v := newVictim(t)
 	c := v.dial(t)
-	c.Write(goodHello(func(h *hello) { h.mode = modePull }))
+	c.Write(goodHello(func(h *hello) { h.mode, h.reign = modePull, Reign{2, h.instance} }))
 	over(t, c)
 	await(t, "it is counted", func() bool { return v.Status().Counters.RefusedSlow == 1 })
 }

@@ -91,6 +91,10 @@ func (n *Named) put(ctx context.Context, key string, value []byte, inFlight bool
 			c.mu.Unlock()
 			return c.refusal()
 		}
+		if !slices.Contains(c.own.index, n.table()) {
+			c.mu.Unlock()
+			return fmt.Errorf("%w: the cluster has %d caches already, under other names", ErrUnknown, MaxCaches)
+		}
 		if !inFlight || n.hasRoom(key) {
 			break
 		}
@@ -385,7 +389,7 @@ func (n *Named) DropOrphan(_ context.Context, key string) error {
 	c := n.c
 	c.mu.Lock()
 	writing := c.writing
-	if writing {
+	if writing && slices.Contains(c.own.index, n.table()) {
 		c.own.ring.append(&record{op: opDropOrphan, cache: c.indexOf(n.i), created: c.now(), key: bytesOf(key)})
 		n.table().dropOrphans(key)
 		c.wake()

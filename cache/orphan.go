@@ -97,7 +97,7 @@ func (r *replica) compare(newer *replica, forked uint64) []lost {
 			}
 		}
 		for id, orp := range t.orphans {
-			if o == nil || o.orphans[id] == nil {
+			if o == nil || o.orphans[id] == nil || o.orphans[id].n < orp.n {
 				all = append(all, lost{t.spec.Name, id, *orp})
 			}
 		}

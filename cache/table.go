@@ -26,7 +26,7 @@ type entry struct {
 // guards it.
 type table struct {
 	spec     Spec
-	partial  bool // some of it stays on the master: copies may differ
+	partial  bool // by the log: some of it stays on the master, copies may differ
 	lru      *simplelru.LRU[string, *entry]
 	inFlight map[string]*entry
 	slots    []*entry // all entries in no order: a walk that survives changes
@@ -48,8 +48,7 @@ func newTable(spec Spec) *table {
 		panic(err) // only for a size below 1
 	}
 	return &table{
-		spec: spec, partial: spec.LocalPuts || spec.LocalUpdates || spec.LocalRemovals,
-		lru: lru, inFlight: map[string]*entry{}, orphans: map[orphanID]*orphan{}, origins: map[string][]Reign{}, wheel: map[int64][]*entry{},
+		spec: spec, lru: lru, inFlight: map[string]*entry{}, orphans: map[orphanID]*orphan{}, origins: map[string][]Reign{}, wheel: map[int64][]*entry{},
 	}
 }
 

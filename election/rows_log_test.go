@@ -188,7 +188,7 @@ var logRows = map[string]func(*testing.T){
 		n.step(election.BarrierDone{Epoch: 1, Log: pos(1, 6)})
 		n.is(master)
 		// The dead master's last word is one, though it cannot be pulled from.
-		w, n, m := following(t)
+		_, n, m := following(t)
 		m.p.Log = pos(7, 9)
 		m.say(heartbeat.KindHeartbeat)
 		n.step(election.LogAt{Log: pos(7, 8)})

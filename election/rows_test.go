@@ -1062,7 +1062,7 @@ var rows = map[string]func(*testing.T){
 			t.Error("claims as an heir, too late")
 		}
 		// Without the log the master waits W, no longer.
-		w, n, a, _ = reigning(t)
+		_, n, a, _ = reigning(t)
 		n.holdWork, n.holdSeal = true, true
 		n.step(election.Handover{To: a.id()})
 		a.say(heartbeat.KindReady)

@@ -66,7 +66,7 @@ func (i *Instance) Put(ctx context.Context, name, key string, size int, inFlight
 		put = named.PutInFlight
 	}
 	err = put(ctx, key, []byte(value))
-	l.outcome(i, err, ctx)
+	l.outcome(ctx, i, err)
 	if err == nil && !i.gone() {
 		i.acknowledged(op, named.Spec().Synchronous)
 	}
@@ -81,7 +81,7 @@ func (i *Instance) gone() bool {
 }
 
 // outcome checks that an error is one that a caller may expect.
-func (l *Lab) outcome(i *Instance, err error, ctx context.Context) {
+func (l *Lab) outcome(ctx context.Context, i *Instance, err error) {
 	switch {
 	case err == nil, errors.Is(err, cache.ErrNotMaster), i.gone():
 	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
@@ -115,7 +115,7 @@ func (i *Instance) Remove(ctx context.Context, name, key string) error {
 	named, err := i.Cache.Named(name)
 	if err == nil {
 		err = named.Remove(ctx, key)
-		i.lab.outcome(i, err, ctx)
+		i.lab.outcome(ctx, i, err)
 	}
 	return err
 }
