@@ -20,7 +20,8 @@ import (
 type stream struct {
 	conn      net.Conn // nil: none
 	from      InstanceID
-	connected bool // welcomed
+	epoch     uint64 // of the reign that it sends under
+	connected bool   // welcomed
 	building  *replica
 	snapped   uint64 // the snapshot is whole, once this record is here; 0 = it is not
 	taken     int    // entries of the snapshot
@@ -239,7 +240,7 @@ func (c *Cache) welcomed(conn net.Conn, reign Reign, w *welcome) error {
 	case c.target.Instance != reign.Instance:
 		return errFenced
 	}
-	c.stream = stream{conn: conn, from: w.instance, connected: true, heard: c.quiet(), last: w.last, anew: c.stream.anew}
+	c.stream = stream{conn: conn, from: w.instance, epoch: w.reign.Epoch, connected: true, heard: c.quiet(), last: w.last, anew: c.stream.anew}
 	return c.prepare(w)
 }
 
@@ -346,6 +347,14 @@ func (c *Cache) take(conn net.Conn, kind frameKind, body []byte, pull bool) (n u
 	if s.conn != conn {
 		return 0, nil, errFenced
 	}
+	if kind == frameLive || kind == framePing {
+		if l, _, err := parseLive(body); err == nil {
+			s.epoch = max(s.epoch, l.epoch)
+		}
+	}
+	if !pull && c.fence.Instance != s.from && c.fence.outranks(Reign{Epoch: s.epoch, Instance: s.from}) {
+		return 0, nil, errFenced
+	}
 	into := c.own
 	if s.building != nil {
 		into = s.building
@@ -360,9 +369,6 @@ func (c *Cache) take(conn net.Conn, kind frameKind, body []byte, pull bool) (n u
 		l, rest, err := parseLive(body)
 		if err != nil {
 			return 0, nil, err
-		}
-		if !pull && c.fence.Epoch > l.epoch && c.fence.Instance != s.from {
-			return 0, nil, errFenced
 		}
 		s.heard, s.last = c.quiet(), l.last
 		s.echo = max(s.echo, time.Duration(l.echo))
@@ -417,6 +423,9 @@ func (c *Cache) take(conn net.Conn, kind frameKind, body []byte, pull bool) (n u
 	}
 	if s.building != nil {
 		return 0, nil, nil
+	}
+	if r := c.own.reign(); r.outranks(c.fence) {
+		c.fence = r // the log itself is a promise
 	}
 	if c.own.adopted {
 		c.own.adopted = false
