@@ -34,6 +34,7 @@ type crashLab struct {
 	command func() []string
 	n       int
 	addr    map[*lab.Instance]string // of its cache
+	started []time.Duration          // after each crash, the next command
 }
 
 func newCrashLab(t *testing.T, command bool, env []string, set ...string) *crashLab {
@@ -115,10 +116,11 @@ func (c *crashLab) crash(m *lab.Instance, kill func()) (took time.Duration, next
 		}
 		return next != nil
 	})
-	if len(c.command()) == 0 {
-		return next.WaitLog(promoted, had[next]+1, soon).Time.Add(time.Millisecond).Sub(at), next
+	took = next.WaitLog(promoted, had[next]+1, soon).Time.Add(time.Millisecond).Sub(at)
+	if len(c.command()) > 0 {
+		c.started = append(c.started, c.WaitSpans(spans + 1)[spans].From-killed)
 	}
-	return c.WaitSpans(spans + 1)[spans].From - killed, next
+	return took, next
 }
 
 // pids of an instance's node and of its keeper.
@@ -206,6 +208,9 @@ func TestCrash(t *testing.T) {
 			slices.Sort(all)
 			median, most := all[len(all)/2], all[len(all)-1]
 			t.Logf("%d crashes: another reigned after %v (median), %v (least), %v (most)", len(all), median, all[0], most)
+			if slices.Sort(c.started); len(c.started) > 0 {
+				t.Logf("its command ran after %v (median), %v (most)", c.started[len(c.started)/2], c.started[len(c.started)-1])
+			}
 			if lab.Full() && (median > tt.median || most > 250*time.Millisecond) {
 				t.Errorf("median %v, most %v; want %v and 250ms at most", median, most, tt.median)
 			}
