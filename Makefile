@@ -45,7 +45,7 @@ bench-cache-short:
 
 # kill -9 of masters, 50 times each way.
 crash:
-	go test -count=1 -v -timeout=60m -run 'Crash|Silent|Clone|Keeper' ./test/e2e -full
+	go test -count=1 -v -timeout=60m -run 'Crash|Silent|Clone|Keeper|Refusal' ./test/e2e -full
 
 demo:
 	go run ./cmd/interlok-ha demo
