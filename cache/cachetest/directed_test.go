@@ -296,7 +296,7 @@ func TestRaise(t *testing.T) {
 		stop := load(l, 5, 5*time.Millisecond)
 		for range 200 { // more than the history that is kept
 			time.Sleep(10 * time.Millisecond)
-			l.Raise(at[0], at[0].promised.Epoch+1)
+			l.Raise(at[0], l.promisedTo(at[0]).Epoch+1)
 			for _, i := range at[1:] {
 				l.Follow(i, at[0])
 			}
@@ -316,7 +316,7 @@ func TestManyReigns(t *testing.T) {
 		l.Fabric.Cut("a", "c")
 		l.Fabric.Cut("b", "c")
 		for range 200 {
-			l.Raise(at[0], at[0].promised.Epoch+1)
+			l.Raise(at[0], l.promisedTo(at[0]).Epoch+1)
 			l.Follow(at[1], at[0])
 			fill(t, at[0], "async", 1, 100)
 		}

@@ -43,6 +43,12 @@ func (l *Lab) promise(i *Instance, r cache.Reign) {
 	i.promise(r)
 }
 
+func (l *Lab) promisedTo(i *Instance) cache.Reign {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return i.promised
+}
+
 // where is how far an instance's log reaches.
 func (l *Lab) where(i *Instance) point {
 	return point{l.reigns[i.Cache.Status().Reign], i.Cache.Pos().N}
@@ -53,9 +59,9 @@ func (l *Lab) where(i *Instance) point {
 // asked at the barrier, whether they are reached or not.
 func (l *Lab) Elect(i *Instance, also ...*Instance) bool {
 	near := l.Near(i)
-	epoch := i.promised.Epoch
+	epoch := l.promisedTo(i).Epoch
 	for _, p := range near {
-		epoch = max(epoch, p.promised.Epoch)
+		epoch = max(epoch, l.promisedTo(p).Epoch)
 	}
 	sure := l.sure(i)
 	if !l.barrier(i, epoch+1, near, also) {
@@ -266,10 +272,10 @@ func (l *Lab) Resolve() {
 			continue
 		}
 		if best == i {
-			epoch, raise := i.promised.Epoch, outranks(i.promised, i.reign.of)
+			epoch, raise := l.promisedTo(i).Epoch, outranks(l.promisedTo(i), i.reign.of)
 			for _, p := range near {
-				epoch = max(epoch, p.promised.Epoch)
-				raise = raise || outranks(p.promised, i.reign.of) || p.reign != nil && p.reign.of.Epoch == i.reign.of.Epoch
+				epoch = max(epoch, l.promisedTo(p).Epoch)
+				raise = raise || outranks(l.promisedTo(p), i.reign.of) || p.reign != nil && p.reign.of.Epoch == i.reign.of.Epoch
 			}
 			if raise && !l.Raise(i, epoch+1) {
 				continue

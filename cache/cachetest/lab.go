@@ -312,7 +312,7 @@ func (l *Lab) Kill(i *Instance, power bool) {
 	} else {
 		l.Fabric.Kill(i.Name)
 	}
-	l.saved[i.Name] = i.promised.Epoch
+	l.saved[i.Name] = l.promisedTo(i).Epoch
 	l.mu.Lock()
 	i.dead, i.open, i.off, i.died = true, false, power, l.now()
 	l.mu.Unlock()

@@ -185,7 +185,7 @@ func (s *schedule) step() {
 		s.link()
 	case n < 96:
 		if m := s.Master(); m != nil && !m.stalled {
-			s.Raise(m, m.promised.Epoch+1)
+			s.Raise(m, s.promisedTo(m).Epoch+1)
 			s.Resolve()
 		}
 	default:
