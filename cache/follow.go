@@ -440,24 +440,34 @@ func (c *Cache) take(conn net.Conn, kind frameKind, body []byte, pull bool) (n u
 
 // takeEntries takes a piece of a snapshot.
 func (s *stream) takeEntries(body []byte) error {
-	var rec record
+	var recs [batch]record
+	var numbers [batch]uint64
 	for len(body) > 0 {
-		if len(body) < 8 {
-			return errMalformed
+		some := recs[:0]
+		for len(body) > 0 && len(some) < batch {
+			if len(body) < 8 {
+				return errMalformed
+			}
+			var rec record
+			n := binary.BigEndian.Uint64(body)
+			rest, err := rec.parse(body[8:])
+			if err != nil {
+				return err
+			}
+			body = rest
+			if rec.op != OpPut && rec.op != OpOrphan {
+				return fmt.Errorf("%w: operation %d in a snapshot", errMalformed, rec.op)
+			}
+			numbers[len(some)] = n
+			some = append(some, rec)
 		}
-		n := binary.BigEndian.Uint64(body)
-		rest, err := rec.parse(body[8:])
-		if err != nil {
-			return err
+		s.building.fetch(some)
+		for i := range some {
+			if err := s.building.apply(&some[i], numbers[i]); err != nil {
+				return err
+			}
+			s.taken++
 		}
-		body = rest
-		if rec.op != OpPut && rec.op != OpOrphan {
-			return fmt.Errorf("%w: operation %d in a snapshot", errMalformed, rec.op)
-		}
-		if err := s.building.apply(&rec, n); err != nil {
-			return err
-		}
-		s.taken++
 	}
 	return nil
 }

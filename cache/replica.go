@@ -25,6 +25,7 @@ type replica struct {
 	ring    ring
 	history []span
 	inStep  []InstanceID // by the last such record
+	warm    uint64       // of no meaning: see batch
 	adopted bool         // an orphan came since the owner last looked
 }
 
@@ -158,11 +159,8 @@ func (r *replica) apply(rec *record, n uint64) error {
 	}
 	switch rec.op {
 	case OpPut, OpUpdate:
-		e := t.peek(rec.text())
+		e := t.get(rec.text())
 		if e == nil || e.n < n {
-			if e != nil {
-				e.moved = false
-			}
 			t.set(e, rec.text(), rec.value, n, rec.created, rec.flags&flagInFlight != 0)
 		}
 	case OpRemove, OpEvict, OpExpire:
@@ -180,19 +178,46 @@ func (r *replica) apply(rec *record, n uint64) error {
 	return nil
 }
 
+// batch is how many records are looked at before the first of them is applied:
+// the entries of all of them are fetched from memory at the same time, and not
+// each when its turn comes.
+const batch = 16
+
+// fetch looks at the entries of a batch of records, and does nothing with them.
+func (r *replica) fetch(recs []record) {
+	var near [batch]*entry
+	for i := range recs {
+		if rec := &recs[i]; rec.op < OpOrphan && int(rec.cache) < len(r.index) {
+			near[i] = r.index[rec.cache].index.near(rec.text())
+		}
+	}
+	for _, e := range near {
+		if e != nil && e.key != "" {
+			r.warm ^= e.n ^ uint64(e.key[0])
+		}
+	}
+}
+
 // applyAll performs the count records in b, which follow the last one, and
 // keeps them. After an error the replica is of no use any more.
 func (r *replica) applyAll(b []byte, count uint64) error {
 	rest, n := b, r.ring.last
-	var rec record
-	var err error
-	for range count {
-		if rest, err = rec.parse(rest); err != nil {
-			return err
+	var recs [batch]record
+	for left := count; left > 0; {
+		some := recs[:min(left, batch)]
+		left -= uint64(len(some))
+		for i := range some {
+			var err error
+			if rest, err = some[i].parse(rest); err != nil {
+				return err
+			}
 		}
-		n++
-		if err := r.apply(&rec, n); err != nil {
-			return err
+		r.fetch(some)
+		for i := range some {
+			n++
+			if err := r.apply(&some[i], n); err != nil {
+				return err
+			}
 		}
 	}
 	if len(rest) > 0 {

@@ -4,30 +4,38 @@ import (
 	"math"
 	"math/bits"
 	"time"
+	"unsafe"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 )
 
 // entry is one entry of a table.
 type entry struct {
-	key      string
+	key      string // lies before the value, in the same memory
 	value    []byte // rewritten in place: copy it before the lock is released
 	n        uint64 // of the record that wrote it; 0 = not in the log
 	created  int64  // ms of the log's clock
 	used     int64  // last read or write, likewise; reads count on the master only
+	touched  uint64 // when it was used last, by table.touches
+	queued   uint64 // when it was put to the front of table.lru
 	slot     int    // its index in table.slots; -1 = removed
 	inFlight bool
 	due      bool // it stands in table.wheel
-	moved    bool // its place in the LRU is that of its last use
 }
 
 // table is one named cache: an LRU of what is finished, and beside it what is
 // in flight, which is never evicted and never expires. Its owner's mutex
 // guards it.
+//
+// To move an entry to the front of a list at each use costs as much as all the
+// rest of it. So a use only leaves a number, and the list is put right where
+// it matters: at its end, when something is evicted.
 type table struct {
 	spec     Spec
 	partial  bool // by the log: some of it stays on the master, copies may differ
-	lru      *simplelru.LRU[string, *entry]
+	index    *index
+	lru      *simplelru.LRU[*entry, struct{}] // what is finished
+	touches  uint64                           // uses so far
 	inFlight map[string]*entry
 	slots    []*entry // all entries in no order: a walk that survives changes
 	bytes    int64
@@ -43,12 +51,12 @@ type table struct {
 const wheelTick = 100
 
 func newTable(spec Spec) *table {
-	lru, err := simplelru.NewLRU[string, *entry](math.MaxInt, nil) // the bound is ours: an eviction is a record
+	lru, err := simplelru.NewLRU[*entry, struct{}](math.MaxInt, nil) // the bound is ours: an eviction is a record
 	if err != nil {
 		panic(err) // only for a size below 1
 	}
 	return &table{
-		spec: spec, lru: lru, inFlight: map[string]*entry{}, orphans: map[orphanID]*orphan{}, origins: map[string][]Reign{}, wheel: map[int64][]*entry{},
+		spec: spec, index: newIndex(), lru: lru, inFlight: map[string]*entry{}, orphans: map[orphanID]*orphan{}, origins: map[string][]Reign{}, wheel: map[int64][]*entry{},
 	}
 }
 
@@ -62,28 +70,18 @@ func mix(n uint64) uint64 {
 }
 
 // peek finds an entry and leaves its place among the others.
-func (t *table) peek(key string) *entry {
-	if e, ok := t.lru.Peek(key); ok {
-		return e
-	}
-	if len(t.inFlight) == 0 {
-		return nil
-	}
-	return t.inFlight[key]
-}
+func (t *table) peek(key string) *entry { return t.index.get(key) }
 
 func (t *table) len() int { return len(t.slots) }
 
-// get finds an entry and, if it is finished, makes it the most recently used.
+// get finds an entry and notes that it was used.
 func (t *table) get(key string) *entry {
-	if e, ok := t.lru.Get(key); ok {
-		e.moved = true
-		return e
+	e := t.index.get(key)
+	if e != nil {
+		t.touches++
+		e.touched = t.touches
 	}
-	if len(t.inFlight) == 0 {
-		return nil
-	}
-	return t.inFlight[key]
+	return e
 }
 
 func (t *table) count(n uint64) {
@@ -104,13 +102,16 @@ func (t *table) discount(n uint64) {
 func (t *table) set(old *entry, key string, value []byte, n uint64, created int64, inFlight bool) *entry {
 	e := old
 	if e == nil {
-		e = &entry{key: string(append([]byte(nil), key...)), slot: len(t.slots), inFlight: inFlight, moved: true}
+		e = &entry{slot: len(t.slots), inFlight: inFlight}
+		e.room(key, len(value))
 		t.slots = append(t.slots, e)
 		t.bytes += int64(len(key))
+		t.index.add(e)
 		if inFlight {
 			t.inFlight[e.key] = e
 		} else {
-			t.lru.Add(e.key, e)
+			t.front(e)
+			e.touched = e.queued
 		}
 	} else {
 		t.discount(e.n)
@@ -120,7 +121,7 @@ func (t *table) set(old *entry, key string, value []byte, n uint64, created int6
 		}
 	}
 	if cap(e.value) < len(value) || cap(e.value) > 4*len(value)+64 {
-		e.value = make([]byte, len(value))
+		e.room(e.key, len(value))
 	}
 	e.value = e.value[:len(value)]
 	copy(e.value, value)
@@ -131,14 +132,32 @@ func (t *table) set(old *entry, key string, value []byte, n uint64, created int6
 	return e
 }
 
+// room gives the entry new memory for its key and a value.
+func (e *entry) room(key string, size int) {
+	b := make([]byte, len(key)+size)
+	copy(b, key)
+	e.key = unsafe.String(unsafe.SliceData(b), len(key)) // these bytes are never written again
+	e.value = b[len(key):]
+}
+
+// front makes a finished entry the first in the list. Without a bound nothing
+// is evicted, and there is no list.
+func (t *table) front(e *entry) {
+	t.touches++
+	e.queued = t.touches
+	if t.spec.MaxEntries > 0 {
+		t.lru.Add(e, struct{}{})
+	}
+}
+
 func (t *table) pin(e *entry, inFlight bool) {
 	e.inFlight = inFlight
 	if inFlight {
-		t.lru.Remove(e.key)
+		t.lru.Remove(e)
 		t.inFlight[e.key] = e
 	} else {
 		delete(t.inFlight, e.key)
-		t.lru.Add(e.key, e)
+		t.front(e)
 	}
 }
 
@@ -147,8 +166,9 @@ func (t *table) remove(e *entry) {
 	if e.inFlight {
 		delete(t.inFlight, e.key)
 	} else {
-		t.lru.Remove(e.key)
+		t.lru.Remove(e)
 	}
+	t.index.remove(e)
 	last := len(t.slots) - 1
 	moved := t.slots[last]
 	t.slots[e.slot] = moved
@@ -160,21 +180,29 @@ func (t *table) remove(e *entry) {
 	t.discount(e.n)
 }
 
-// overfull returns the least recently used entry if there are too many. A slave
-// does not move what it updates, for that costs more than the update: such
-// entries are moved here, when it is master and they would be the next to go.
+// lookBack is how many entries at the end of the list an eviction looks at.
+const lookBack = 32
+
+// overfull returns the least recently used entry if there are too many. In a
+// great table it is nearly the least recently used: the least of those at the
+// end of the list, where what was used meanwhile is sent back to its front.
 func (t *table) overfull() *entry {
-	if t.spec.MaxEntries == 0 || t.lru.Len() <= t.spec.MaxEntries {
+	n := t.lru.Len()
+	if t.spec.MaxEntries == 0 || n <= t.spec.MaxEntries {
 		return nil
 	}
-	for {
-		_, e, _ := t.lru.GetOldest()
-		if e.moved {
-			return e
+	var least *entry
+	for range min(n, lookBack) {
+		e, _, _ := t.lru.GetOldest()
+		if least == nil || e.touched < least.touched {
+			least = e
 		}
-		e.moved = true
-		t.lru.Get(e.key)
+		if n > lookBack && e.touched <= e.queued {
+			break
+		}
+		t.front(e)
 	}
+	return least
 }
 
 // expires is when the entry expires, in ms of the log's clock.
