@@ -131,35 +131,37 @@ func (n *Named) put(ctx context.Context, key string, value []byte, inFlight bool
 	if t.spec.Synchronous && number != 0 {
 		g = c.wait(number)
 	}
-	pause := c.pace()
+	acked, least := c.pace()
 	c.mu.Unlock()
 	if g != nil {
 		return g.wait(ctx)
 	}
-	if pause > 0 {
-		time.Sleep(pause)
+	if acked != nil {
+		pause(ctx, acked, least)
 	}
 	return nil
 }
 
-// How a master that outruns its slaves is slowed, so that they need no
-// snapshot: each paceEvery records it pauses, more when the lag grows. Who does
-// not answer, like a slave that was stopped, does not count.
+// A master that outruns its slaves is slowed, so that they need no snapshot:
+// each paceEvery records it waits for an ack; one that lags by three quarters of
+// the ring, for paceMost. Who does not answer, like a slave that was stopped,
+// does not count.
 const (
 	paceEvery   = 256
-	paceLittle  = 250 * time.Microsecond // at half a ring of lag
-	paceMuch    = 2 * time.Millisecond   // at three quarters
+	paceMost    = 2 * time.Millisecond
 	paceSilence = 50 * time.Millisecond
 )
 
-// pace is how long the caller should wait after a put.
-func (c *Cache) pace() (pause time.Duration) {
+// pace tells whether the caller should wait after a put: for the next ack, but
+// not less than least.
+func (c *Cache) pace() (acked <-chan struct{}, least time.Duration) {
 	r := &c.own.ring
 	if r.last%paceEvery != 0 || r.bytes < r.limit/2 || r.oldest == nil {
-		return 0
+		return nil, 0
 	}
 	held := r.last - r.oldest.first + 1
 	held += held * uint64(r.limit-r.bytes) / uint64(r.limit) // what a full ring would hold
+	slowed := false
 	var now time.Duration
 	for f := range c.followers {
 		lag := r.last - f.acked
@@ -172,11 +174,31 @@ func (c *Cache) pace() (pause time.Duration) {
 		if now-f.heard > paceSilence {
 			continue
 		}
-		if pause = max(pause, paceLittle); lag > held/4*3 {
-			pause = paceMuch
+		if slowed = true; lag > held/4*3 {
+			least = paceMost
 		}
 	}
-	return pause
+	if !slowed {
+		return nil, 0
+	}
+	if c.settled == nil {
+		c.settled = make(chan struct{})
+	}
+	return c.settled, least
+}
+
+// pause waits for the next ack, from least to paceMost.
+func pause(ctx context.Context, acked <-chan struct{}, least time.Duration) {
+	timer := time.NewTimer(paceMost)
+	defer timer.Stop()
+	if least > 0 {
+		acked = nil
+	}
+	select {
+	case <-acked:
+	case <-timer.C:
+	case <-ctx.Done():
+	}
 }
 
 // hasRoom reports whether the key may be put in flight.
