@@ -1,6 +1,9 @@
 package cache
 
-import "context"
+import (
+	"bytes"
+	"context"
+)
 
 // watcher reads the log as a slave's sender does. The cache's mutex guards it.
 type watcher struct {
@@ -95,26 +98,31 @@ func (c *Cache) Watch(ctx context.Context, do func([]Change)) error {
 	}
 }
 
-// changesOf copies the records that a watcher wants to see.
+// changesOf copies the records that a watcher wants to see, all at once.
 func changesOf(b []byte, n uint64, names *[]string) (changes []Change, err error) {
-	for rec := (record{}); len(b) > 0; n++ {
-		if b, err = rec.parse(b); err != nil {
+	rest, text, values := b, string(b), bytes.Clone(b)
+	for rec := (record{}); len(rest) > 0; n++ {
+		at := len(b) - len(rest) + recordHeader
+		if rest, err = rec.parse(rest); err != nil {
 			return nil, err
 		}
+		value := at + len(rec.key)
+		end := value + len(rec.value)
 		switch rec.op {
 		case opDeclare:
 			if int(rec.cache) == len(*names) {
-				*names = append(*names, string(rec.key))
+				*names = append(*names, text[at:value])
 			}
 		case OpPut, OpUpdate, OpRemove, OpEvict, OpExpire, OpOrphan:
-			ch := Change{N: n, Op: rec.op, Key: string(rec.key), InFlight: rec.flags&flagInFlight != 0}
+			ch := Change{N: n, Op: rec.op, Key: text[at:value], InFlight: rec.flags&flagInFlight != 0}
 			if int(rec.cache) < len(*names) {
 				ch.Cache = (*names)[rec.cache]
 			}
-			if value := rec.value; rec.op == OpPut || rec.op == OpUpdate {
-				ch.Value = append([]byte(nil), value...)
-			} else if rec.op == OpOrphan && len(value) >= orphanHeader {
-				ch.Value = append([]byte(nil), value[orphanHeader:]...)
+			switch {
+			case rec.op == OpPut || rec.op == OpUpdate:
+				ch.Value = values[value:end:end]
+			case rec.op == OpOrphan && end-value >= orphanHeader:
+				ch.Value = values[value+orphanHeader : end : end]
 			}
 			changes = append(changes, ch)
 		}
