@@ -248,7 +248,7 @@ func (m *Machine) noteEcho(pe *peer, low uint32) {
 
 // learnEpochs keeps the greatest epochs heard of.
 func (m *Machine) learnEpochs(p *heartbeat.Packet) {
-	reigned := p.MaxEpoch
+	reigned := max(p.MaxEpoch, p.Log.Epoch) // what wrote a log has reigned
 	if p.State.Reigns() {
 		reigned = max(reigned, p.Epoch)
 	}
