@@ -20,7 +20,7 @@ default, so that a dead master is missed after %g s instead of 5 s.
 The master runs an order processor. It takes numbered messages from a source, %d
 a second, works %d ms on each, several at a time, and writes them to a sink. The
 sink takes a message once. Source and sink refuse a fencing token older than one
-they have seen. This processor does not keep its state in the cache: a new master asks
+they have seen. This processor keeps no state in the cache: a new master asks
 the sink what is missing. Interrupt it at any time; nothing stays behind.`,
 		group, port, delay.Milliseconds(), retries, (delay*retries).Seconds(),
 		time.Second/pace, (steps*stepTime).Milliseconds()))

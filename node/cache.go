@@ -50,7 +50,6 @@ func (n *Node) openCache(own netip.Addr) (err error) {
 	}
 	for _, c := range s.Caches {
 		cfg.Caches = append(cfg.Caches, cache.Spec(c))
-		n.syncCache = n.syncCache || c.Synchronous
 	}
 	n.cache, err = cache.Open(cfg)
 	if errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, syscall.EACCES) {
@@ -172,12 +171,22 @@ func (n *Node) observeCache(e cache.Event) {
 	if e.Type == cache.EventDeposed || e.Type == cache.EventSealed {
 		_ = n.manager.Tell(election.Reigned{Epoch: e.Epoch})
 	}
+	switch e.Type {
+	case cache.EventOutOfStep, cache.EventAlone:
+		n.missed[e.Name] = true
+	}
 	log := n.o.Log.Debug()
 	switch e.Type {
 	case cache.EventOutOfStep, cache.EventAlone, cache.EventLost, cache.EventMaybeLost, cache.EventResync, cache.EventOrphans, cache.EventDeposed:
 		log = n.o.Log.Warn()
-	case cache.EventSnapshot, cache.EventInStep: // the latter on the master only
+	case cache.EventSnapshot:
 		log = n.o.Log.Info()
+	case cache.EventInStep:
+		if n.missed[e.Name] || n.missed[""] { // the all-clear after a warning
+			log = n.o.Log.Info()
+		}
+		delete(n.missed, e.Name)
+		delete(n.missed, "")
 	case cache.EventMember, cache.EventMemberGone, cache.EventSealed:
 		log.Str("name", e.Name).Stringer("addr", e.Addr).Msg(e.Type.String())
 		return

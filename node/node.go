@@ -75,7 +75,7 @@ type Node struct {
 	store     *failover.Store
 	conn      *mcast.Conn
 	cache     *cache.Cache
-	syncCache bool // one of its caches is synchronous
+	missed    map[string]bool // slaves out of step, "" for all; only for the goroutine of the cache's events
 	listen    *listen.Service
 	broadcast *broadcast.Service
 	manager   *failover.Manager
@@ -99,7 +99,7 @@ func New(o Options) (n *Node, err error) {
 			return nil, err
 		}
 	}
-	made := &Node{o: o, s: s, started: time.Now()}
+	made := &Node{o: o, s: s, started: time.Now(), missed: map[string]bool{}}
 	n = made
 	defer func() {
 		if err != nil {

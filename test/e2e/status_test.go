@@ -105,9 +105,12 @@ func TestStatus(t *testing.T) {
 	c.Start("b", c.Worker()...)
 	c.Start("c", c.Worker()...)
 	m := c.Settled(soon)
-	// Positions are agreed upon once all have heard of all.
+	// Positions are agreed upon once all have heard of all, and hold the same log.
 	for _, i := range c.Others(nil) {
-		i.WaitStatus("two peers with names", soon, func(s admin.Status) bool { return len(s.Peers) == 2 && s.Peers[0].Name != "" && s.Peers[1].Name != "" })
+		i.WaitStatus("two peers with names and the same log", soon, func(s admin.Status) bool {
+			return len(s.Peers) == 2 && s.Cache != nil && s.Cache.Seq > 0 &&
+				!slices.ContainsFunc(s.Peers, func(p admin.Peer) bool { return p.Name == "" || uint64(p.CacheSeq) != uint64(s.Cache.Seq) })
+		})
 	}
 	positions := map[string][]int{}
 	for _, i := range c.Others(nil) {
@@ -134,21 +137,29 @@ func TestStatus(t *testing.T) {
 		if s.Settings != (admin.Settings{Design: "3.0.6", DelayMs: 100, Retries: 8}) {
 			t.Errorf("%s: settings %+v", i.Name, s.Settings)
 		}
-		positions[i.Name] = append(positions[i.Name], s.Instance.Position)
-		for _, p := range s.Peers {
-			positions[p.Name] = append(positions[p.Name], p.Position)
+	}
+	lab.Wait(t, "all see the same places, 0 for the master, then 1 and 2", soon, func() bool {
+		clear(positions)
+		for _, i := range c.Others(nil) {
+			var s admin.Status
+			if err := json.Unmarshal([]byte(c.Do("status", "-o", "json", "--instance", i.Name)), &s); err != nil {
+				t.Fatal(err)
+			}
+			positions[i.Name] = append(positions[i.Name], s.Instance.Position)
+			for _, p := range s.Peers {
+				positions[p.Name] = append(positions[p.Name], p.Position)
+			}
 		}
-	}
-	var line []int
-	for name, p := range positions {
-		if slices.Min(p) != slices.Max(p) {
-			t.Errorf("the place of %s is seen as %v", name, p)
+		var line []int
+		for _, p := range positions {
+			line = append(line, p[0])
+			if slices.Min(p) != slices.Max(p) {
+				return false
+			}
 		}
-		line = append(line, p[0])
-	}
-	if slices.Sort(line); !slices.Equal(line, []int{0, 1, 2}) {
-		t.Errorf("places in the line: %v, want 0 for the master, then 1 and 2", positions)
-	}
+		slices.Sort(line)
+		return slices.Equal(line, []int{0, 1, 2})
+	})
 
 	// The other forms hold the same.
 	table := c.Do("status", "--instance", m.Name)
