@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -180,6 +181,9 @@ func (c *crashLab) once(crashes int) {
 	}
 }
 
+// crashes is small for `go test ./...`, which has to be quick.
+var crashes = flag.Int("crashes", 1, "how often TestCrash kills a master without and with a command; 50 with -full")
+
 // TestCrash kills the master's node with SIGKILL, at default delay and retries,
 // again and again: the keeper says that it is dead, and another reigns at once.
 // It does not run beside other tests, because it measures.
@@ -193,7 +197,7 @@ func TestCrash(t *testing.T) {
 			c := newCrashLab(t, tt.command, nil)
 			m := c.three()
 			var all []time.Duration
-			for n := range count(5, 50) {
+			for n := range count(*crashes, 50) {
 				took, _ := c.crash(m, m.KillHard)
 				all = append(all, took)
 				// The lease at defaults is 5 s: no timer is that fast.
