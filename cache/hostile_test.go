@@ -130,6 +130,9 @@ func header(kind frameKind, length uint32) []byte {
 	b := make([]byte, frameHeader)
 	putHeader(b, kind)
 	binary.BigEndian.PutUint32(b, length)
+	if length < 1<<24 { // a greater one has no room
+		b[0] = b[1] ^ b[2] ^ b[3] ^ lengthMark
+	}
 	return b
 }
 
@@ -195,6 +198,10 @@ func TestHostile(t *testing.T) {
 		{name: "a hello of 4 GiB", come: func(_ *testing.T, c net.Conn) {
 			c.Write(append([]byte(streamMagic), header(frameHello, math.MaxUint32)...))
 			until(c, forever)
+		}, count: func(n Counters) uint64 { return n.RefusedMalformed }},
+		{name: "a hello of 16 MiB", come: func(_ *testing.T, c net.Conn) {
+			c.Write(append([]byte(streamMagic), header(frameHello, 1<<24-1)...))
+			until(c, forever)
 		}, count: func(n Counters) uint64 { return n.RefusedTooLarge }},
 		{name: "a hello a little too long", come: func(_ *testing.T, c net.Conn) {
 			c.Write(append([]byte(streamMagic), header(frameHello, maxHello+1)...))
@@ -205,8 +212,8 @@ func TestHostile(t *testing.T) {
 				c.Write(make([]byte, 1<<10))
 			}
 		}, count: func(n Counters) uint64 { return n.RefusedSlow }},
-		{name: "an ack of 4 GiB", come: func(_ *testing.T, c net.Conn) {
-			c.Write(append(goodHello(nil), header(frameAck, math.MaxUint32)...))
+		{name: "an ack of 16 MiB", come: func(_ *testing.T, c net.Conn) {
+			c.Write(append(goodHello(nil), header(frameAck, 1<<24-1)...))
 			until(c, forever)
 		}, count: func(n Counters) uint64 { return n.RefusedTooLarge }},
 		{name: "an ack cut short", come: func(_ *testing.T, c net.Conn) {

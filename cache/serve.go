@@ -464,7 +464,14 @@ func (f *follower) listen(r *reader) error {
 		f.shut()
 		c.mu.Unlock()
 	}()
+	// Each ping is answered: a stream that brings nothing is of no use.
+	silence := max(5*c.pingEvery(), 3*time.Second)
+	var extended time.Time
 	for {
+		if now := time.Now(); !f.pull && now.Sub(extended) > silence/10 {
+			extended = now
+			_ = f.conn.SetReadDeadline(now.Add(silence + silence/10))
+		}
 		kind, body, err := r.next()
 		if err != nil {
 			return err

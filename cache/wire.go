@@ -15,7 +15,9 @@ import (
 // A stream begins with 4 bytes, "ILHC" (with a key inside TLS), from who
 // dialled. Then both sides send frames, PROTOCOL.md §10.2:
 //
-//	0  4  length of what follows the header
+//	0  1  the next three, by XOR, and 0xa5: a length that is damaged would be
+//	      waited for in vain
+//	1  3  length of what follows the header
 //	4  4  CRC-32C of the kind and of what follows
 //	8  1  kind
 const (
@@ -94,6 +96,7 @@ func putHeader(b []byte, kind frameKind, parts ...[]byte) {
 		crc = crc32.Update(crc, castagnoli, p)
 	}
 	binary.BigEndian.PutUint32(b, uint32(n))
+	b[0] = b[1] ^ b[2] ^ b[3] ^ lengthMark
 	binary.BigEndian.PutUint32(b[4:], crc)
 }
 
@@ -102,6 +105,13 @@ func frame(kind frameKind, body []byte) []byte {
 	b := make([]byte, frameHeader, frameHeader+len(body))
 	putHeader(b, kind, body)
 	return append(b, body...)
+}
+
+const lengthMark = 0xa5
+
+// bodyLength reads the length of a frame from its header.
+func bodyLength(b []byte) (length int, ok bool) {
+	return int(binary.BigEndian.Uint32(b) & 0xffffff), b[0] == b[1]^b[2]^b[3]^lengthMark
 }
 
 // reader cuts a stream into frames.
@@ -121,7 +131,11 @@ func newReader(conn net.Conn, limit int) *reader {
 // ready reports whether a whole frame has been read.
 func (r *reader) ready() bool {
 	have := r.w - r.r
-	return have >= frameHeader && have >= frameHeader+int(binary.BigEndian.Uint32(r.buf[r.r:]))
+	if have < frameHeader {
+		return false
+	}
+	length, _ := bodyLength(r.buf[r.r:])
+	return have >= frameHeader+length
 }
 
 // next returns the next frame. Its body is valid until the call after.
@@ -129,14 +143,17 @@ func (r *reader) next() (frameKind, []byte, error) {
 	if err := r.fill(frameHeader); err != nil {
 		return 0, nil, err
 	}
-	length := binary.BigEndian.Uint32(r.buf[r.r:])
-	if length > uint32(r.limit) {
+	length, ok := bodyLength(r.buf[r.r:])
+	if !ok {
+		return 0, nil, errChecksum
+	}
+	if length > r.limit {
 		return 0, nil, fmt.Errorf("%w: a frame of %d bytes, more than %d", ErrTooLarge, length, r.limit)
 	}
-	if err := r.fill(frameHeader + int(length)); err != nil {
+	if err := r.fill(frameHeader + length); err != nil {
 		return 0, nil, err
 	}
-	b := r.buf[r.r : r.r+frameHeader+int(length)]
+	b := r.buf[r.r : r.r+frameHeader+length]
 	r.r += len(b)
 	if crc32.Update(0, castagnoli, b[8:]) != binary.BigEndian.Uint32(b[4:]) {
 		return 0, nil, errChecksum
