@@ -109,7 +109,7 @@ func TestStatus(t *testing.T) {
 	for _, i := range c.Others(nil) {
 		i.WaitStatus("two peers with names and the same log", soon, func(s admin.Status) bool {
 			return len(s.Peers) == 2 && s.Cache != nil && s.Cache.Seq > 0 &&
-				!slices.ContainsFunc(s.Peers, func(p admin.Peer) bool { return p.Name == "" || uint64(p.CacheSeq) != uint64(s.Cache.Seq) })
+				!slices.ContainsFunc(s.Peers, func(p admin.Peer) bool { return p.Name == "" || p.CacheSeq != s.Cache.Seq })
 		})
 	}
 	positions := map[string][]int{}
