@@ -31,7 +31,8 @@ func (w *watcher) poke() {
 }
 
 // Watch calls do with every change from now on, in order, on the caller's
-// goroutine, until ctx ends. Writers never wait for it: if it falls behind the
+// goroutine, until ctx ends. The slice is used again for the next call; keys and
+// values stay as they are, and those of one call share their memory. Writers never wait for it: if it falls behind the
 // ring, or a snapshot replaces this copy, it ends with [ErrLagged], and the
 // caller lists anew. When the cache is closed it returns [ErrClosed].
 func (c *Cache) Watch(ctx context.Context, do func([]Change)) error {
@@ -54,6 +55,7 @@ func (c *Cache) Watch(ctx context.Context, do func([]Change)) error {
 		w.awake()
 		delete(c.watchers, w)
 	}()
+	var changes []Change
 	for {
 		c.mu.Lock()
 		w.awake()
@@ -85,7 +87,7 @@ func (c *Cache) Watch(ctx context.Context, do func([]Change)) error {
 				return nil
 			}
 		}
-		changes, err := changesOf(b, first, &names)
+		changes, err = appendChanges(changes[:0], b, first, &names)
 		c.mu.Lock()
 		r.ring.release(held)
 		c.mu.Unlock()
@@ -98,31 +100,32 @@ func (c *Cache) Watch(ctx context.Context, do func([]Change)) error {
 	}
 }
 
-// changesOf copies the records that a watcher wants to see, all at once.
-func changesOf(b []byte, n uint64, names *[]string) (changes []Change, err error) {
-	rest, text, values := b, string(b), bytes.Clone(b)
+// appendChanges appends the records that a watcher wants to see; one copy of all
+// holds their keys and values.
+func appendChanges(changes []Change, b []byte, n uint64, names *[]string) ([]Change, error) {
+	rest := bytes.Clone(b)
+	var err error
 	for rec := (record{}); len(rest) > 0; n++ {
-		at := len(b) - len(rest) + recordHeader
 		if rest, err = rec.parse(rest); err != nil {
 			return nil, err
 		}
-		value := at + len(rec.key)
-		end := value + len(rec.value)
 		switch rec.op {
 		case opDeclare:
 			if int(rec.cache) == len(*names) {
-				*names = append(*names, text[at:value])
+				*names = append(*names, string(rec.key))
 			}
 		case OpPut, OpUpdate, OpRemove, OpEvict, OpExpire, OpOrphan:
-			ch := Change{N: n, Op: rec.op, Key: text[at:value], InFlight: rec.flags&flagInFlight != 0}
+			// The copy is this watcher's, and nobody is given the key's bytes.
+			ch := Change{N: n, Op: rec.op, Key: rec.text(), InFlight: rec.flags&flagInFlight != 0}
 			if int(rec.cache) < len(*names) {
 				ch.Cache = (*names)[rec.cache]
 			}
+			value := rec.value[:len(rec.value):len(rec.value)]
 			switch {
 			case rec.op == OpPut || rec.op == OpUpdate:
-				ch.Value = values[value:end:end]
-			case rec.op == OpOrphan && end-value >= orphanHeader:
-				ch.Value = values[value+orphanHeader : end : end]
+				ch.Value = value
+			case rec.op == OpOrphan && len(value) >= orphanHeader:
+				ch.Value = value[orphanHeader:]
 			}
 			changes = append(changes, ch)
 		}
