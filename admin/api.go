@@ -21,6 +21,7 @@ import (
 type api struct {
 	node   Node
 	caches Caches // nil: none
+	steps  Steps  // nil: none
 	log    zerolog.Logger
 	routes map[string]route
 }
@@ -28,8 +29,8 @@ type api struct {
 // route is the handler of each method of a path.
 type route map[string]func(http.ResponseWriter, *http.Request) error
 
-func newAPI(node Node, caches Caches, log zerolog.Logger) *api {
-	a := &api{node: node, caches: caches, log: log}
+func newAPI(node Node, caches Caches, steps Steps, log zerolog.Logger) *api {
+	a := &api{node: node, caches: caches, steps: steps, log: log}
 	get := func(h func(http.ResponseWriter, *http.Request) error) route {
 		return route{http.MethodGet: h, http.MethodHead: h}
 	}
@@ -45,6 +46,7 @@ func newAPI(node Node, caches Caches, log zerolog.Logger) *api {
 		"/v1/events":      {http.MethodGet: a.events},
 		"/v1/cache":       get(a.cacheStats),
 		"/v1/in-flight":   get(a.inFlight),
+		"/v1/steps":       post(a.report),
 		"/v1/switchover":  post(a.switchover),
 		"/v1/drain":       post(a.drain),
 		"/v1/resume":      post(a.resume),

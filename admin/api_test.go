@@ -17,7 +17,7 @@ import (
 // ask gives one request to the handlers.
 func ask(node Node, method, path, body string) *httptest.ResponseRecorder {
 	w := httptest.NewRecorder()
-	newAPI(node, nil, zerolog.Nop()).ServeHTTP(w, httptest.NewRequest(method, path, strings.NewReader(body)))
+	newAPI(node, nil, nil, zerolog.Nop()).ServeHTTP(w, httptest.NewRequest(method, path, strings.NewReader(body)))
 	return w
 }
 

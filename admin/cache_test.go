@@ -183,7 +183,7 @@ func askCache(c Caches, method, path, body string, header ...string) *httptest.R
 	for i := 0; i+1 < len(header); i += 2 {
 		r.Header.Set(header[i], header[i+1])
 	}
-	newAPI(newFakeNode(), c, zerolog.Nop()).ServeHTTP(w, r)
+	newAPI(newFakeNode(), c, nil, zerolog.Nop()).ServeHTTP(w, r)
 	return w
 }
 

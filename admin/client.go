@@ -162,7 +162,11 @@ func (c *Client) send(ctx context.Context, method, path string, body io.Reader, 
 	if err != nil || p.Detail == "" {
 		return nil, &Error{Kind: KindInternal, Detail: fmt.Sprintf("the instance answered %s to %s", resp.Status, path), Err: err}
 	}
-	return nil, &Error{Kind: p.Kind, Detail: p.Detail, Mend: p.Mend}
+	e := &Error{Kind: p.Kind, Detail: p.Detail, Mend: p.Mend}
+	if p.Taken != nil {
+		e.Taken = *p.Taken
+	}
+	return nil, e
 }
 
 // lost tells a caller who hung up from an instance that did.

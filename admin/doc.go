@@ -1,11 +1,11 @@
 // Package admin is the door to a running instance: an HTTP API over a Unix
 // socket, and the client that the command line uses to knock on it.
 //
-// [Server] serves a [Node] and its [Caches], interfaces that the assembled
-// instance fulfils. [Client] speaks to one socket; [Find] says which sockets of
-// this machine have somebody behind them. The types [Status], [Event] and
-// those of the cache are the JSON that scripts see: fields are added, never
-// changed or taken away.
+// [Server] serves a [Node], its [Caches] and its [Steps], interfaces that the
+// assembled instance fulfils. [Client] speaks to one socket; [Find] says which
+// sockets of this machine have somebody behind them. The types [Status],
+// [Event], [Step] and those of the cache are the JSON that scripts see: fields
+// are added, never changed or taken away.
 //
 //	GET  /v1/status                     Status
 //	GET  /v1/events                     Events, one JSON object a line, the present state first;
@@ -24,6 +24,9 @@
 //	PUT  /v1/cache/{cache}/{key}        the body is the value; inFlight=1 pins it; timeoutMs=5000
 //	DELETE /v1/cache/{cache}/{key}      orphan=1 drops the orphans of that key instead
 //	GET  /v1/in-flight                  CachePage: cache=NAME after=KEY limit=100 workflow=NAME
+//	POST /v1/steps                      one Step or an array: what a workload does with its messages;
+//	                                    StepsAnswer; timeoutMs=5000 for a fence. 429 with Retry-After:
+//	                                    no room now; an error says how many were "taken" before it
 //	GET  /healthz                       200 while the instance answers
 //	GET  /master /primary /leader       200 if it is master, else 503
 //	GET  /slave /replica                200 if it is a slave, else 503

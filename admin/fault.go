@@ -21,6 +21,8 @@ const (
 	KindIneligible  Kind = "ineligible"     // the named instance may not become master: 409
 	KindTimeout     Kind = "timeout"        // ordered, and not seen to be done in time: 504
 	KindFull        Kind = "full"           // no room for it now: 503
+	KindBusy        Kind = "busy"           // too much at once; try again a little later: 429
+	KindNoReplica   Kind = "no-replica"     // no slave is there to confirm it: 503
 	KindUnavailable Kind = "unavailable"    // the instance is stopping: 503
 	KindInternal    Kind = "internal"       // a fault of ours: 500
 	KindNotReached  Kind = "not-reached"    // no instance answers (client only)
@@ -43,6 +45,8 @@ var kinds = map[Kind]struct {
 	KindIneligible:  {http.StatusConflict, "may not become master"},
 	KindTimeout:     {http.StatusGatewayTimeout, "not done in time"},
 	KindFull:        {http.StatusServiceUnavailable, "no room now"},
+	KindBusy:        {http.StatusTooManyRequests, "too much at once"},
+	KindNoReplica:   {http.StatusServiceUnavailable, "no slave confirms it"},
 	KindUnavailable: {http.StatusServiceUnavailable, "the instance is stopping"},
 	KindInternal:    {http.StatusInternalServerError, "internal error"},
 }
@@ -54,6 +58,8 @@ type Error struct {
 	Detail string
 	// Mend is what to do about it; may be empty.
 	Mend string
+	// Taken is how many of the steps that were sent had been taken before.
+	Taken int
 	// Err is the cause, if there is one.
 	Err error
 }
@@ -88,6 +94,8 @@ type Problem struct {
 	// Kind and Mend are ours.
 	Kind Kind   `json:"kind"`
 	Mend string `json:"mend,omitempty"`
+	// Taken is set where steps were sent: so many were taken before.
+	Taken *int `json:"taken,omitempty"`
 }
 
 // problemOf is err as the API tells it.

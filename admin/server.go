@@ -31,6 +31,8 @@ type Config struct {
 	Node Node
 	// Caches are what /v1/cache serves; nil: the instance keeps none.
 	Caches Caches
+	// Steps are what POST /v1/steps fills; nil: the instance takes none.
+	Steps Steps
 	// SocketPath is where to listen. Its folder is made if it is not there.
 	SocketPath string
 	Log        zerolog.Logger
@@ -71,7 +73,7 @@ func (s *Server) Run(ctx context.Context) error {
 	var handlers room // those that still run, so that none outlives Run
 	requests, cancel := context.WithCancel(ctx)
 	defer cancel()
-	api := newAPI(s.cfg.Node, s.cfg.Caches, s.cfg.Log)
+	api := newAPI(s.cfg.Node, s.cfg.Caches, s.cfg.Steps, s.cfg.Log)
 	srv := &http.Server{
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if handlers.enter() {
