@@ -58,7 +58,7 @@ type Cache struct {
 	pending []lost // orphans that the master does not have yet
 
 	watchers map[*watcher]struct{}
-	asleep   int // of the senders and watchers, those that wait for a record
+	wakeAt   int64 // at which ring.total the first of the sleeping senders and watchers wants to wake, or less
 	conns    map[net.Conn]struct{}
 }
 

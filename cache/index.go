@@ -44,7 +44,7 @@ func (x *index) get(key string) *entry {
 		if s.e == nil {
 			return nil
 		}
-		if s.hash == hash && s.e.key == key {
+		if s.hash == hash && s.e.key() == key {
 			return s.e
 		}
 		at = (at + 1) & (len(p.places) - 1)
@@ -63,7 +63,7 @@ func (x *index) near(key string) *entry {
 
 // add adds an entry whose key is not there.
 func (x *index) add(e *entry) {
-	hash := x.hash(e.key)
+	hash := x.hash(e.key())
 	p, _ := x.of(hash)
 	if 4*(p.used+1) > 3*len(p.places) {
 		old := p.places
@@ -87,9 +87,18 @@ func (p *part) put(s place) {
 	p.places[at] = s
 }
 
+// replace puts an entry in the place of one with the same key.
+func (x *index) replace(old, e *entry) {
+	p, at := x.of(x.hash(old.key()))
+	for p.places[at].e != old {
+		at = (at + 1) & (len(p.places) - 1)
+	}
+	p.places[at].e = e
+}
+
 // remove removes an entry that is there.
 func (x *index) remove(e *entry) {
-	hash := x.hash(e.key)
+	hash := x.hash(e.key())
 	p, at := x.of(hash)
 	mask := len(p.places) - 1
 	for p.places[at].e != e {

@@ -22,7 +22,7 @@ func TestIndex(t *testing.T) {
 				x.remove(e)
 				delete(want, k)
 			} else {
-				e := &entry{key: k}
+				e := newEntry(k, 0)
 				x.add(e)
 				want[k] = e
 			}
@@ -48,8 +48,8 @@ func TestIndexRunsOver(t *testing.T) {
 	x := newIndex()
 	var all []*entry
 	for i := 0; len(all) < 300; i++ {
-		e := &entry{key: fmt.Sprint(i)}
-		if part, _ := x.of(x.hash(e.key)); part == &x.parts[7] {
+		e := newEntry(fmt.Sprint(i), 0)
+		if part, _ := x.of(x.hash(e.key())); part == &x.parts[7] {
 			x.add(e)
 			all = append(all, e)
 		}
@@ -61,7 +61,7 @@ func TestIndexRunsOver(t *testing.T) {
 	for i, e := range all {
 		x.remove(e)
 		for j, o := range all {
-			if got := x.get(o.key); (j > i) != (got == o) {
+			if got := x.get(o.key()); (j > i) != (got == o) {
 				t.Fatalf("after %d removals entry %d is %v", i+1, j, got)
 			}
 		}

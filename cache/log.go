@@ -19,6 +19,7 @@ type segment struct {
 type ring struct {
 	oldest, newest *segment
 	last           uint64 // number of the last record, 0 = none
+	total          int64  // bytes of all records ever appended
 	bytes, limit   int64
 	free           []*segment
 }
@@ -78,6 +79,7 @@ func (l *ring) append(r *record) uint64 {
 	s.buf = s.buf[:at+size]
 	r.put(s.buf[at:])
 	s.count++
+	l.total += int64(size)
 	l.last++
 	return l.last
 }
@@ -87,12 +89,13 @@ func (l *ring) appendRaw(b []byte, count uint64) {
 	s := l.room(len(b))
 	s.buf = append(s.buf, b...)
 	s.count += count
+	l.total += int64(len(b))
 	l.last += count
 }
 
 // restart empties the ring; the next record has the number after last.
 func (l *ring) restart(last uint64) {
-	*l = ring{last: last, limit: l.limit}
+	*l = ring{last: last, limit: l.limit, total: l.total}
 }
 
 // holds reports whether every record after n is here.
@@ -102,14 +105,15 @@ func (l *ring) holds(n uint64) bool {
 
 // cursor is a place in the log: everything up to n has been read.
 type cursor struct {
-	seg *segment
-	off int
-	n   uint64
+	seg  *segment
+	off  int
+	n    uint64
+	read int64 // ring.total when n was the last record
 }
 
 // at returns the cursor behind record n, which the ring holds.
 func (l *ring) at(n uint64) (cursor, error) {
-	c := cursor{n: n}
+	c := cursor{n: n, read: l.total}
 	if n == l.last {
 		if l.newest != nil {
 			c.seg, c.off = l.newest, len(l.newest.buf)
@@ -130,6 +134,10 @@ func (l *ring) at(n uint64) (cursor, error) {
 		}
 	}
 	c.off = len(s.buf) - len(rest)
+	c.read -= int64(len(rest))
+	for s = s.next; s != nil; s = s.next {
+		c.read -= int64(len(s.buf))
+	}
 	return c, nil
 }
 
@@ -151,7 +159,7 @@ func (l *ring) read(c *cursor) (b []byte, first, count uint64, held *segment, ok
 	b = s.buf[c.off:]
 	first = c.n + 1
 	count = s.first + s.count - first
-	c.off, c.n = len(s.buf), c.n+count
+	c.off, c.n, c.read = len(s.buf), c.n+count, c.read+int64(len(b))
 	s.refs++
 	return b, first, count, s, true
 }

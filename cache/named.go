@@ -258,7 +258,7 @@ func (c *Cache) indexOf(i int) uint8 {
 func (c *Cache) drop(i int, t *table, e *entry, op Op) uint64 {
 	var number uint64
 	if !t.spec.LocalRemovals {
-		number = c.own.ring.append(&record{op: op, cache: c.indexOf(i), created: c.now(), key: bytesOf(e.key)})
+		number = c.own.ring.append(&record{op: op, cache: c.indexOf(i), created: c.now(), key: bytesOf(e.key())})
 	}
 	t.remove(e)
 	return number
@@ -371,11 +371,11 @@ func (n *Named) piece(after string, i int, list []Entry, buf []byte) ([]Entry, [
 	now := c.now()
 	i = min(i, t.len()-1)
 	for end := i - pieceSize; i >= 0 && i > end; i-- {
-		if e := t.slots[i]; e.key > after {
+		if e := t.slots[i]; e.key() > after {
 			at := len(buf)
-			buf = append(buf, e.value...)
+			buf = append(buf, e.value()...)
 			list = append(list, Entry{
-				Key: e.key, Value: buf[at:len(buf):len(buf)], N: e.n,
+				Key: e.key(), Value: buf[at:len(buf):len(buf)], N: e.n,
 				Age: time.Duration(max(0, now-e.created)) * time.Millisecond, InFlight: e.inFlight,
 			})
 		}

@@ -91,9 +91,9 @@ func (r *replica) compare(newer *replica, forked uint64) []lost {
 	for _, t := range r.tables {
 		o := newer.named(t.spec.Name)
 		for _, e := range t.slots {
-			if e.n > forked && (o == nil || !o.holds(e.key, e.value)) {
-				all = append(all, lost{t.spec.Name, orphanID{e.key, r.wroteAt(e.n)},
-					orphan{append([]byte(nil), e.value...), e.n, e.created, e.inFlight}})
+			if e.n > forked && (o == nil || !o.holds(e.key(), e.value())) {
+				all = append(all, lost{t.spec.Name, orphanID{e.key(), r.wroteAt(e.n)},
+					orphan{append([]byte(nil), e.value()...), e.n, e.created, e.inFlight}})
 			}
 		}
 		for id, orp := range t.orphans {

@@ -104,7 +104,7 @@ func TestTheGreaterNumberWins(t *testing.T) {
 	do(OpPut, 60, "new")
 	do(OpPut, 10, "old")
 	do(OpRemove, 5, "")
-	if e := r.tables[0].peek("k"); e == nil || string(e.value) != "new" || e.n != 60 {
+	if e := r.tables[0].peek("k"); e == nil || string(e.value()) != "new" || e.n != 60 {
 		t.Fatalf("%+v", e)
 	}
 	do(OpRemove, 61, "")

@@ -192,8 +192,8 @@ func (r *replica) fetch(recs []record) {
 		}
 	}
 	for _, e := range near {
-		if e != nil && e.key != "" {
-			r.warm ^= e.n ^ uint64(e.key[0])
+		if e != nil && e.key() != "" {
+			r.warm ^= e.n ^ uint64(e.key()[0])
 		}
 	}
 }
@@ -230,7 +230,7 @@ func (r *replica) applyAll(b []byte, count uint64) error {
 // holds reports whether the table holds exactly this value.
 func (t *table) holds(key string, value []byte) bool {
 	e := t.peek(key)
-	return e != nil && bytes.Equal(e.value, value)
+	return e != nil && bytes.Equal(e.value(), value)
 }
 
 func parseIDs(b []byte) ([]InstanceID, error) {

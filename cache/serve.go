@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/netip"
 	"slices"
@@ -37,6 +38,7 @@ type follower struct {
 	walk     *walk // a snapshot that is under way
 	wake     chan struct{}
 	sleeping bool
+	wakeAt   int64 // sleeping: at which ring.total
 	gone     bool
 
 	acked      uint64
@@ -222,7 +224,6 @@ func (c *Cache) seal(r Reign, by string) {
 func (c *Cache) dismiss(f *follower) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	f.awake()
 	f.gone = true
 	if !f.inStep || !c.sync || !c.leading || c.closed {
 		c.leave(f, "its stream broke")
@@ -241,30 +242,28 @@ func (f *follower) shut() {
 	f.poke()
 }
 
-// awake notes that the sender does not sleep.
-func (f *follower) awake() {
-	if f.sleeping {
-		f.sleeping = false
-		f.c.asleep--
-	}
-}
-
 func (f *follower) poke() {
-	f.awake()
+	f.sleeping = false
 	select {
 	case f.wake <- struct{}{}:
 	default:
 	}
 }
 
-// wake starts the senders that sleep, and the watchers.
+// wake starts the senders that sleep and have something to do, and the watchers.
 func (c *Cache) wake() {
-	if c.asleep == 0 {
+	total := c.own.ring.total
+	if total < c.wakeAt {
 		return
 	}
+	c.wakeAt = math.MaxInt64
 	for f := range c.followers {
-		if f.sleeping {
+		switch {
+		case !f.sleeping:
+		case f.wakeAt <= total:
 			f.poke()
+		default:
+			c.wakeAt = min(c.wakeAt, f.wakeAt)
 		}
 	}
 	for w := range c.watchers {
@@ -290,26 +289,35 @@ func (f *follower) send(ctx context.Context) error {
 	chunk := make([]byte, 0, 4<<10)
 	ping := time.NewTimer(c.pingEvery())
 	defer ping.Stop()
-	due := false
+	hold := time.NewTimer(holdMost)
+	defer hold.Stop()
+	due, late := false, false
 	for {
 		c.mu.Lock()
-		f.awake()
+		f.sleeping = false
 		if f.gone {
 			c.mu.Unlock()
 			return nil
 		}
-		p, ok := f.next(header[frameHeader:], &chunk, due)
-		due = false
+		p, ok := f.next(header[frameHeader:], &chunk, due, late)
+		due, late = false, false
 		if p == nil {
 			if !ok {
 				c.mu.Unlock()
 				return nil
 			}
 			f.sleeping = true
-			c.asleep++
+			c.wakeAt = min(c.wakeAt, f.wakeAt)
+			var over <-chan time.Time
+			if f.wakeAt > 0 && len(c.groups) == 0 {
+				hold.Reset(holdMost)
+				over = hold.C
+			}
 			c.mu.Unlock()
 			select {
 			case <-f.wake:
+			case <-over:
+				late = true
 			case <-ping.C:
 				due = true
 			case <-ctx.Done():
@@ -346,10 +354,19 @@ func (f *follower) write(header, body []byte) error {
 	return writeBoth(f.conn, header, body)
 }
 
+// While a frame is on its way, what would make only a small one is held back
+// until its ack, as Nagle's algorithm does: ten records in one frame cost a
+// slave hardly more than one.
+const (
+	holdSize = 32 << 10
+	holdMost = time.Millisecond
+)
+
 // next chooses what to send; nil: nothing now, or, if ok is false, never more.
 // Snapshot and live records take turns.
-func (f *follower) next(header []byte, chunk *[]byte, ping bool) (p *parcel, ok bool) {
+func (f *follower) next(header []byte, chunk *[]byte, ping, late bool) (p *parcel, ok bool) {
 	c, r := f.c, f.from
+	f.wakeAt = 0
 	if w := f.walk; w != nil {
 		if w.turn = !w.turn && f.cur.n < r.ring.last; !w.turn {
 			return f.nextEntries(header, chunk), true
@@ -357,8 +374,15 @@ func (f *follower) next(header []byte, chunk *[]byte, ping bool) (p *parcel, ok 
 	}
 	// While puts wait, one frame is on its way: those that come meanwhile
 	// share the next one.
-	if f.inStep && len(c.groups) > 0 && f.acked < f.cur.n && !ping {
-		return nil, true
+	if f.inStep && f.acked < f.cur.n && !ping {
+		switch {
+		case len(c.groups) > 0:
+			f.wakeAt = math.MaxInt64
+			return nil, true
+		case !late && f.cur.n < r.ring.last && r.ring.total-f.cur.read < holdSize:
+			f.wakeAt = f.cur.read + holdSize
+			return nil, true
+		}
 	}
 	b, first, count, held, ok := r.ring.read(&f.cur)
 	if !ok {
@@ -435,7 +459,7 @@ func (f *follower) nextEntries(header []byte, chunk *[]byte) *parcel {
 			continue
 		}
 		e := t.slots[w.slot]
-		rec := record{op: OpPut, cache: uint8(w.table), created: e.created, key: bytesOf(e.key), value: e.value}
+		rec := record{op: OpPut, cache: uint8(w.table), created: e.created, key: bytesOf(e.key()), value: e.value()}
 		if e.inFlight {
 			rec.flags = flagInFlight
 		}

@@ -139,6 +139,7 @@ func (c *Cache) leave(f *follower, why string) {
 	}
 	f.inStep = false
 	c.members--
+	f.poke() // it may wait for an ack
 	c.changed()
 	c.tell(Event{Type: EventOutOfStep, Peer: f.instance, Name: f.name, Detail: why})
 	if c.members < c.needed() && len(c.groups) > 0 {

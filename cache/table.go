@@ -4,24 +4,9 @@ import (
 	"math"
 	"math/bits"
 	"time"
-	"unsafe"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 )
-
-// entry is one entry of a table.
-type entry struct {
-	key      string // lies before the value, in the same memory
-	value    []byte // rewritten in place: copy it before the lock is released
-	n        uint64 // of the record that wrote it; 0 = not in the log
-	created  int64  // ms of the log's clock
-	used     int64  // last read or write, likewise; reads count on the master only
-	touched  uint64 // when it was used last, by table.touches
-	queued   uint64 // when it was put to the front of table.lru
-	slot     int    // its index in table.slots; -1 = removed
-	inFlight bool
-	due      bool // it stands in table.wheel
-}
 
 // table is one named cache: an LRU of what is finished, and beside it what is
 // in flight, which is never evicted and never expires. Its owner's mutex
@@ -79,7 +64,7 @@ func (t *table) get(key string) *entry {
 	e := t.index.get(key)
 	if e != nil {
 		t.touches++
-		e.touched = t.touches
+		e.touched, e.reused = t.touches, true
 	}
 	return e
 }
@@ -98,33 +83,28 @@ func (t *table) discount(n uint64) {
 	}
 }
 
-// set writes an entry; old is what get found.
+// set writes an entry; old is what get found. The entry may then be another one.
 func (t *table) set(old *entry, key string, value []byte, n uint64, created int64, inFlight bool) *entry {
 	e := old
 	if e == nil {
-		e = &entry{slot: len(t.slots), inFlight: inFlight}
-		e.room(key, len(value))
+		e = newEntry(key, len(value))
+		e.slot, e.inFlight = int32(len(t.slots)), inFlight
 		t.slots = append(t.slots, e)
 		t.bytes += int64(len(key))
 		t.index.add(e)
-		if inFlight {
-			t.inFlight[e.key] = e
-		} else {
-			t.front(e)
-			e.touched = e.queued
-		}
+		t.enlist(e)
+		e.touched = t.touches
 	} else {
 		t.discount(e.n)
-		t.bytes -= int64(len(e.value))
+		t.bytes -= int64(e.size)
 		if e.inFlight != inFlight {
 			t.pin(e, inFlight)
 		}
+		if !e.fits(len(value)) {
+			e = t.move(e, len(value))
+		}
 	}
-	if cap(e.value) < len(value) || cap(e.value) > 4*len(value)+64 {
-		e.room(e.key, len(value))
-	}
-	e.value = e.value[:len(value)]
-	copy(e.value, value)
+	e.setValue(value)
 	t.bytes += int64(len(value))
 	e.n, e.created, e.used = n, created, created
 	t.count(n)
@@ -132,42 +112,54 @@ func (t *table) set(old *entry, key string, value []byte, n uint64, created int6
 	return e
 }
 
-// room gives the entry new memory for its key and a value.
-func (e *entry) room(key string, size int) {
-	b := make([]byte, len(key)+size)
-	copy(b, key)
-	e.key = unsafe.String(unsafe.SliceData(b), len(key)) // these bytes are never written again
-	e.value = b[len(key):]
+// move puts an entry that was used just now into memory with room for a value.
+func (t *table) move(e *entry, room int) *entry {
+	m := newEntry(e.key(), room)
+	m.slot, m.inFlight, m.touched = e.slot, e.inFlight, e.touched
+	t.slots[m.slot] = m
+	t.index.replace(e, m)
+	t.delist(e)
+	t.enlist(m)
+	e.slot = -1
+	return m
+}
+
+// enlist puts an entry where its kind is found.
+func (t *table) enlist(e *entry) {
+	if e.inFlight {
+		t.inFlight[e.key()] = e
+	} else {
+		t.front(e)
+	}
+}
+
+func (t *table) delist(e *entry) {
+	if e.inFlight {
+		delete(t.inFlight, e.key())
+	} else {
+		t.lru.Remove(e)
+	}
 }
 
 // front makes a finished entry the first in the list. Without a bound nothing
 // is evicted, and there is no list.
 func (t *table) front(e *entry) {
 	t.touches++
-	e.queued = t.touches
+	e.reused = false
 	if t.spec.MaxEntries > 0 {
 		t.lru.Add(e, struct{}{})
 	}
 }
 
 func (t *table) pin(e *entry, inFlight bool) {
+	t.delist(e)
 	e.inFlight = inFlight
-	if inFlight {
-		t.lru.Remove(e)
-		t.inFlight[e.key] = e
-	} else {
-		delete(t.inFlight, e.key)
-		t.front(e)
-	}
+	t.enlist(e)
 }
 
 // remove takes an entry out.
 func (t *table) remove(e *entry) {
-	if e.inFlight {
-		delete(t.inFlight, e.key)
-	} else {
-		t.lru.Remove(e)
-	}
+	t.delist(e)
 	t.index.remove(e)
 	last := len(t.slots) - 1
 	moved := t.slots[last]
@@ -176,7 +168,7 @@ func (t *table) remove(e *entry) {
 	t.slots[last] = nil
 	t.slots = t.slots[:last]
 	e.slot = -1
-	t.bytes -= int64(len(e.key) + len(e.value))
+	t.bytes -= int64(e.keySize) + int64(e.size)
 	t.discount(e.n)
 }
 
@@ -197,7 +189,7 @@ func (t *table) overfull() *entry {
 		if least == nil || e.touched < least.touched {
 			least = e
 		}
-		if n > lookBack && e.touched <= e.queued {
+		if n > lookBack && !e.reused {
 			break
 		}
 		t.front(e)
@@ -279,7 +271,7 @@ func (t *table) sweepTick(tick, now int64, expire func(*entry)) {
 // copyOf is a copy for a caller.
 func (t *table) copyOf(e *entry, now int64) Entry {
 	return Entry{
-		Key: e.key, Value: append([]byte(nil), e.value...), N: e.n,
+		Key: e.key(), Value: append([]byte(nil), e.value()...), N: e.n,
 		Age: time.Duration(max(0, now-e.created)) * time.Millisecond, InFlight: e.inFlight,
 	}
 }

@@ -70,7 +70,7 @@ func TestExpiry(t *testing.T) {
 				}
 				ended := false
 				x.sweep(ms, func(e *entry) {
-					if e.key != "k" {
+					if e.key() != "k" {
 						t.Fatal("an entry in flight expired")
 					}
 					ended = true

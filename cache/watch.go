@@ -14,16 +14,8 @@ type watcher struct {
 	lagged   bool // the log was replaced
 }
 
-// awake notes that the watcher does not sleep.
-func (w *watcher) awake() {
-	if w.sleeping {
-		w.sleeping = false
-		w.c.asleep--
-	}
-}
-
 func (w *watcher) poke() {
-	w.awake()
+	w.sleeping = false
 	select {
 	case w.wake <- struct{}{}:
 	default:
@@ -52,13 +44,13 @@ func (c *Cache) Watch(ctx context.Context, do func([]Change)) error {
 	defer func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		w.awake()
+		w.sleeping = false
 		delete(c.watchers, w)
 	}()
 	var changes []Change
 	for {
 		c.mu.Lock()
-		w.awake()
+		w.sleeping = false
 		if c.closed {
 			c.mu.Unlock()
 			return ErrClosed
@@ -72,8 +64,7 @@ func (c *Cache) Watch(ctx context.Context, do func([]Change)) error {
 			b, first, _, held, ok = r.ring.read(&w.cur)
 		}
 		if ok && held == nil {
-			w.sleeping = true
-			c.asleep++
+			w.sleeping, c.wakeAt = true, 0
 		}
 		c.mu.Unlock()
 		if !ok {
