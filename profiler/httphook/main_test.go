@@ -1,0 +1,96 @@
+package httphook
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/interlok-ha/interlok-ha/profiler"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// ear is a plugin that keeps what it hears, and a fence that can be shut.
+type ear struct {
+	mu     sync.Mutex
+	events []string
+	shut   error
+	fenced int
+	until  time.Duration
+}
+
+func (e *ear) Observe(batch []profiler.Event) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, ev := range batch {
+		line := ev.ID + " " + ev.Step.Name() + " " + ev.Phase.String()
+		if ev.Detail != nil && ev.Detail.Err != "" {
+			line += ": " + ev.Detail.Err
+		}
+		e.events = append(e.events, line)
+	}
+}
+
+func (e *ear) Fence(ctx context.Context, _ string, _ profiler.Event) (context.Context, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.shut != nil {
+		return nil, e.shut
+	}
+	e.fenced++
+	if e.until > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, e.until, errGuard)
+		context.AfterFunc(ctx, cancel)
+	}
+	return ctx, nil
+}
+
+var (
+	errGuard = errors.New("guard closed")
+	errShut  = errors.New("not master")
+)
+
+// listen makes a profiler that runs until the test ends.
+func listen(t *testing.T, e *ear) *profiler.Profiler {
+	t.Helper()
+	p, err := profiler.New(profiler.Config{Plugins: []profiler.Plugin{e}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- p.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	return p
+}
+
+// heard flushes and returns the ends of steps.
+func heard(t *testing.T, p *profiler.Profiler, e *ear) []string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if err := p.Flush(ctx); err != nil {
+		t.Fatal(err)
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(e.events), func(s string) bool { return s[len(s)-8:] == " started" })
+}
+
+func equal(t *testing.T, got []string, want ...string) {
+	t.Helper()
+	if !slices.Equal(got, want) {
+		t.Errorf("heard %q, want %q", got, want)
+	}
+}
