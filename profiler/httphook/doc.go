@@ -16,7 +16,7 @@
 // another goroutine, is no longer watched.
 //
 // A request that is sent is a step, mostly a producer's, of the message in its
-// context. It ends with the response's headers: then the server has decided.
+// context; outside of any workflow its header Message-Id names the message. It ends with the response's headers: then the server has decided.
 // An error of the transport is Failed, and so is a status of 400 and more. The
 // body is the caller's and not part of the step. Each redirect is a step.
 //

@@ -29,8 +29,11 @@ type transport struct {
 }
 
 func (t *transport) RoundTrip(r *http.Request) (resp *http.Response, err error) {
-	sent := false
-	refused := t.step.Do(r.Context(), "", func(ctx context.Context) error {
+	sent, id := false, ""
+	if profiler.ID(r.Context()) == "" { // outside of any workflow
+		id = ID(r)
+	}
+	refused := t.step.Do(r.Context(), id, func(ctx context.Context) error {
 		sent = true
 		resp, err = t.send(ctx, r)
 		if err == nil && resp.StatusCode >= 400 {

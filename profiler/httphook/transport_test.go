@@ -157,6 +157,7 @@ func TestSwitch(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	r.Header.Set(Header, "m1")
 	r.Header.Set("Connection", "Upgrade")
 	r.Header.Set("Upgrade", "echo")
 	resp, err := Transport(p.Producer("publish", profiler.Fence()), nil).RoundTrip(r)
