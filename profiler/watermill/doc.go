@@ -22,7 +22,9 @@
 // context: gochannel delivers again with the same context after a nack, a
 // preserved context never ends, and a router that is being closed ends it
 // before the last message is published. A goroutine waits for each message
-// between its handler's end and its ack. A message that is taken from a
+// between its handler's end and its ack, so the end is told a moment after the
+// ack: a program that stops waits until the profiler's Stats show none open, or
+// its last messages may be told as in flight. A message that is taken from a
 // subscriber without a router and never acked stays in flight, and so does the
 // goroutine.
 //
