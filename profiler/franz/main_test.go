@@ -3,6 +3,7 @@ package franz
 import (
 	"context"
 	"errors"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -32,7 +33,7 @@ func (e *ear) Observe(batch []profiler.Event) {
 	defer e.mu.Unlock()
 	for _, ev := range batch {
 		line := ev.ID + " " + ev.Step.Name() + " " + ev.Phase.String()
-		if ev.Detail != nil && ev.Detail.Err != "" {
+		if ev.Phase == profiler.Failed {
 			line += ": " + ev.Detail.Err
 		}
 		if ev.Detail != nil && ev.Detail.Payload != nil {
@@ -94,7 +95,12 @@ func ends(t *testing.T, p *profiler.Profiler, e *ear) []string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	if err := p.Flush(ctx); err != nil {
+	err := p.Flush(ctx)
+	for errors.Is(err, profiler.ErrNotRunning) && ctx.Err() == nil { // not yet
+		runtime.Gosched()
+		err = p.Flush(ctx)
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 	e.mu.Lock()
