@@ -22,13 +22,14 @@ func (sp *Span) fence(ctx context.Context) (context.Context, error) {
 	if len(fencers) == 0 {
 		return nil, ErrNoFencer
 	}
-	if sp.id == "" {
+	r := sp.r
+	if r.id == "" {
 		return nil, ErrNoID
 	}
-	ctx, sp.cancel = context.WithCancel(ctx)
+	ctx, r.cancel = context.WithCancel(ctx)
 	ev := Event{
-		ID: sp.id, Step: sp.s, At: sp.at,
-		Order: sp.order, Parent: sp.parent, Attempt: sp.attempt, Phase: Started,
+		ID: r.id, Step: sp.s, At: sp.at,
+		Order: r.order, Parent: r.parent, Attempt: r.attempt, Phase: Started,
 	}
 	for _, f := range fencers {
 		next, err := ask(ctx, f, ev)

@@ -3,61 +3,55 @@ package profiler
 import (
 	"bytes"
 	"context"
+	"time"
 )
 
 // open begins a workflow: a new message, or another run with one in flight. It
-// returns the context of the message.
-func (sp *Span) open(ctx context.Context, payload []byte) context.Context {
-	s, p := sp.s, sp.s.p
-	var parent *scope
-	if c := scopeOf(ctx); c != nil && c.m.p == p {
-		if sp.id == "" {
-			sp.id = c.m.id
-		}
-		if sp.id == c.m.id {
-			parent = c
-		}
+// returns the context of the message. ErrUntold goes with a zero span.
+func (s *Step) open(ctx context.Context, id string, payload []byte, at time.Duration) (context.Context, Span, error) {
+	p := s.p
+	var around *scope
+	if c := scopeOf(ctx); c != nil && c.m.p == p && (id == "" || id == c.m.id) {
+		around, id = c, c.m.id
 	}
-	if sp.id == "" {
-		sp.id = p.name()
+	if id == "" {
+		id = p.name()
 	}
 	d := p.keep(payload)
-	sh := p.shard(sp.id)
-	sp.sh = sh
+	sh := p.shard(id)
 
 	sh.lock(p)
-	m, again := sh.open[sp.id], true
-	if m == nil {
-		m, again = &message{p: p, sh: sh, id: sp.id, flow: s, began: sp.at, detail: d}, false
+	m := sh.open[id]
+	again := m != nil
+	if !again {
+		m = &message{p: p, sh: sh, id: id, flow: s, began: at, detail: d, attempt: more(sh.failed[id])}
+		m.scope = scope{Context: ctx, m: m, order: 1}
 		if p.open.Add(1) > int64(p.cfg.Open) {
 			p.open.Add(-1)
+			m.ended, m.mute = true, true
 			sh.untold++
 			sh.mu.Unlock()
-			return sp.untold(ctx, m)
+			return &m.scope, Span{}, ErrUntold
 		}
-		sh.open[sp.id] = m
+		sh.open[id] = m
 	}
 	m.order++
 	m.runs++
-	sp.m, sp.order = m, m.order
-	sp.attempt = more(sh.failed[sp.id])
-	if again && parent != nil && parent.m == m {
-		sp.parent = parent.order // a workflow in a workflow
-		sp.attempt = m.attemptOf(s)
-	} else if again {
+	r := sh.borrow()
+	r.m, r.id, r.order, r.parent, r.attempt = m, id, m.order, 0, m.attempt
+	switch {
+	case again && around != nil && around.m == m: // a workflow in a workflow
+		r.parent, r.attempt = around.order, m.attemptOf(s)
+	case again:
 		sh.repeated++
+		r.attempt = more(sh.failed[id])
 		for range m.runs - 1 {
-			sp.attempt = more(sp.attempt)
+			r.attempt = more(r.attempt)
 		}
 	}
-	if !again {
-		m.attempt = sp.attempt
-	}
-	n := 0
-	if m.mute {
-		sp.index = -1
-		sh.dropped++
-	} else if n = sp.start(d); n == 0 && !again {
+	sp := Span{s: s, r: r, at: at, seq: r.seq}
+	n := sp.start(d)
+	if n == 0 && !again {
 		m.mute = true
 		sh.untold++
 	}
@@ -65,19 +59,9 @@ func (sp *Span) open(ctx context.Context, payload []byte) context.Context {
 	p.told(n, sh.limit)
 
 	if again {
-		return &scope{Context: ctx, m: m, order: sp.order}
+		return &scope{Context: ctx, m: m, order: r.order}, sp, nil
 	}
-	m.scope = scope{Context: ctx, m: m, order: sp.order}
-	return &m.scope
-}
-
-// untold is the context of a message that nobody hears of: its steps know its
-// id, and what they tell is dropped.
-func (sp *Span) untold(ctx context.Context, m *message) context.Context {
-	*sp = Span{}
-	m.ended, m.mute = true, true // nobody else has it yet
-	m.scope = scope{Context: ctx, m: m, order: 1}
-	return &m.scope
+	return &m.scope, sp, nil
 }
 
 // keep copies a payload that is to be kept.

@@ -21,6 +21,7 @@ type shard struct {
 	closed bool    // Run has ended
 	open   map[string]*message
 	failed map[string]uint16 // how often in a row, by id
+	free   *run              // runs that nobody has
 	room   chan struct{}     // closed when buf is emptied; nil: nobody waits
 
 	events, dropped, late, repeated, untold uint64

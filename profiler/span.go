@@ -16,18 +16,48 @@ const (
 	maxText    = 8 << 10 // bytes of an error's text
 )
 
-// Span is one run of a step with one message. Its zero value does nothing.
+// Span is one run of a step with one message. Its zero value does nothing. It
+// may be copied; it ends once.
 type Span struct {
-	s             *Step
+	s   *Step
+	r   *run
+	at  time.Duration
+	seq uint32 // r is this span's while it has this number
+}
+
+// run is what a span knows. A shard lends it to a span and takes it back at
+// the end, so that a step allocates nothing.
+type run struct {
+	sh *shard // for ever the same
+
+	// The span's while it lasts.
 	m             *message // nil: outside of any workflow
-	sh            *shard
 	id            string
-	at            time.Duration
 	cancel        context.CancelFunc // of a fenced step; nil: none
 	order, parent uint32
-	index         int32 // of the start in its shard's buffer; -1: it is not told
-	gen           uint32
+	index         int32  // of the start in its shard's buffer; -1: it is not told
+	gen           uint32 // which buffer that is
 	attempt       uint16
+
+	seq  uint32 // guarded by sh.mu, as the next one
+	next *run   // that nobody has
+}
+
+// borrow takes a run that nobody has. The shard is locked.
+func (sh *shard) borrow() *run {
+	r := sh.free
+	if r == nil {
+		return &run{sh: sh}
+	}
+	sh.free = r.next
+	return r
+}
+
+// give takes it back. The shard is locked.
+func (sh *shard) give(r *run) {
+	r.seq++
+	r.m, r.id, r.cancel = nil, "", nil
+	r.next, sh.free = sh.free, r
 }
 
 // Begin starts a run of the step with the message id and returns the context
@@ -67,32 +97,31 @@ func (s *Step) begin(ctx context.Context, id string, payload []byte) (context.Co
 
 // enter starts a run. After an error there is nothing to end.
 func (s *Step) enter(ctx context.Context, id string, payload []byte) (context.Context, Span, error) {
-	if s.fenced || s.kind == Workflow {
-		return s.enterSlow(ctx, id, payload)
+	at := time.Since(s.p.base)
+	if s.kind == Workflow || s.fenced {
+		return s.enterSlow(ctx, id, payload, at)
 	}
-	sp := Span{s: s, id: id, at: time.Since(s.p.base)}
-	_ = sp.join(ctx) // late, and not fenced: fn runs and nobody hears of it
-	if s.nest && sp.m != nil {
-		ctx = &scope{Context: orBackground(ctx), m: sp.m, order: sp.order}
+	sp, _ := s.join(ctx, id, at) // late, and not fenced: fn runs and nobody hears of it
+	if s.nest && sp.r != nil && sp.r.m != nil {
+		ctx = &scope{Context: orBackground(ctx), m: sp.r.m, order: sp.r.order}
 	}
 	return ctx, sp, nil
 }
 
-func (s *Step) enterSlow(ctx context.Context, id string, payload []byte) (context.Context, Span, error) {
-	sp := Span{s: s, id: id, at: time.Since(s.p.base)}
+func (s *Step) enterSlow(ctx context.Context, id string, payload []byte, at time.Duration) (context.Context, Span, error) {
 	ctx = orBackground(ctx)
+	var sp Span
+	var err error
 	if s.kind == Workflow {
-		ctx = sp.open(ctx, payload)
-	} else if err := sp.join(ctx); err != nil {
-		return ctx, Span{}, err
-	} else if sp.m != nil {
-		ctx = &scope{Context: ctx, m: sp.m, order: sp.order}
+		ctx, sp, err = s.open(ctx, id, payload, at)
+	} else if sp, err = s.join(ctx, id, at); err == nil && sp.r.m != nil {
+		ctx = &scope{Context: ctx, m: sp.r.m, order: sp.r.order}
 	}
-	switch {
-	case !s.fenced:
+	if !s.fenced {
 		return ctx, sp, nil
-	case sp.s == nil:
-		return ctx, Span{}, ErrUntold
+	}
+	if err != nil {
+		return ctx, Span{}, err
 	}
 	fenced, err := sp.fence(ctx)
 	if err != nil {
@@ -110,47 +139,43 @@ func orBackground(ctx context.Context) context.Context {
 }
 
 // join finds the message of a step and tells that the step has started. After
-// an error, the message has ended or is not told of, sp is zero.
-func (sp *Span) join(ctx context.Context) error {
-	p, parent := sp.s.p, uint32(0)
+// an error, the message has ended or is not told of, and the span is zero.
+func (s *Step) join(ctx context.Context, id string, at time.Duration) (Span, error) {
+	p := s.p
 	var m *message
-	if c := scopeOf(ctx); c != nil && c.m.p == p && (sp.id == "" || sp.id == c.m.id) {
+	var parent uint32
+	var sh *shard
+	if c := scopeOf(ctx); c != nil && c.m.p == p && (id == "" || id == c.m.id) {
 		m, parent = c.m, c.order
-		sp.id, sp.sh = m.id, m.sh
+		id, sh = m.id, m.sh
 	} else {
-		sp.sh = p.shard(sp.id)
+		sh = p.shard(id)
 	}
-	sh := sp.sh
 	sh.lock(p)
-	if m == nil && sp.id != "" {
-		if m = sh.open[sp.id]; m != nil {
+	if m == nil && id != "" {
+		if m = sh.open[id]; m != nil {
 			parent = 1
 		}
 	}
-	sp.attempt = 1
+	if m != nil && m.ended {
+		err := sh.ignore(m)
+		sh.mu.Unlock()
+		return Span{}, err
+	}
+	r := sh.borrow()
+	r.m, r.id, r.order, r.parent, r.attempt = m, id, 0, parent, 1
 	if m != nil {
-		if m.ended {
-			err := sh.ignore(m)
-			sh.mu.Unlock()
-			*sp = Span{}
-			return err
-		}
 		m.order++
-		sp.m, sp.order, sp.parent = m, m.order, parent
+		r.order = m.order
 		if len(m.fails) > 0 {
-			sp.attempt = m.attemptOf(sp.s)
-		}
-		if m.mute {
-			sp.index = -1
-			sh.dropped++
-			sh.mu.Unlock()
-			return nil
+			r.attempt = m.attemptOf(s)
 		}
 	}
+	sp := Span{s: s, r: r, at: at, seq: r.seq}
 	n := sp.start(nil)
 	sh.mu.Unlock()
 	p.told(n, sh.limit)
-	return nil
+	return sp, nil
 }
 
 // ignore counts a step of a message that nobody hears of any more.
@@ -166,19 +191,20 @@ func (sh *shard) ignore(m *message) error {
 // start adds the step's start to the buffer if there is room, and returns how
 // many events there are then, or 0. The shard is locked.
 func (sp *Span) start(d *Detail) int {
-	sh := sp.sh
+	r := sp.r
+	sh := r.sh
 	n := len(sh.buf)
-	if n >= sh.limit || sh.closed {
+	if n >= sh.limit || sh.closed || r.m != nil && r.m.mute {
 		sh.dropped++
-		sp.index = -1
+		r.index = -1
 		return 0
 	}
 	sh.buf = append(sh.buf, Event{
-		ID: sp.id, Step: sp.s, At: sp.at, Detail: d,
-		Order: sp.order, Parent: sp.parent, Attempt: sp.attempt, Phase: Started,
+		ID: r.id, Step: sp.s, At: sp.at, Detail: d,
+		Order: r.order, Parent: r.parent, Attempt: r.attempt, Phase: Started,
 	})
 	sh.events++
-	sp.index, sp.gen = int32(n), sh.gen
+	r.index, r.gen = int32(n), sh.gen
 	return n + 1
 }
 
@@ -192,7 +218,7 @@ func (sp *Span) start(d *Detail) int {
 // completed, since the look costs more than all the rest. Do and Wrap are
 // exact for all.
 func (sp Span) End(err *error) {
-	if sp.s == nil {
+	if sp.r == nil {
 		return // also for a panic, which passes by
 	}
 	if r := recover(); r != nil {
@@ -233,23 +259,24 @@ func (sp *Span) panicked(r any) {
 	_ = sp.s.p.Flush(ctx) // as far as it goes
 }
 
-// finish tells that the step has ended.
+// finish tells that the step has ended, once.
 func (sp *Span) finish(phase Phase, now time.Duration, text string) {
-	p, sh, m := sp.s.p, sp.sh, sp.m
-	if sp.cancel != nil {
-		sp.cancel()
-	}
 	var d *Detail
 	if text != "" {
 		d = &Detail{Err: text}
 	}
-	if sp.index < 0 {
-		sh.lock(p) // may wait for room: the start was not told
-	} else {
-		sh.mu.Lock()
+	p, r := sp.s.p, sp.r
+	sh := r.sh
+	sh.mu.Lock()
+	if r.seq != sp.seq {
+		sh.mu.Unlock()
+		return
+	}
+	if r.index < 0 && len(sh.buf) >= sh.limit && p.cfg.Overflow == Block {
+		sh.wait(p) // the start was not told, so the end needs room
 	}
 	n := 0
-	if m != nil && m.ended {
+	if m := r.m; m != nil && m.ended {
 		sh.late++
 	} else {
 		n = sp.tell(phase, now, d)
@@ -257,23 +284,23 @@ func (sp *Span) finish(phase Phase, now time.Duration, text string) {
 			sp.settle(phase)
 		}
 	}
+	cancel := r.cancel
+	sh.give(r)
 	sh.mu.Unlock()
-	if n > 0 {
-		p.told(n, sh.limit)
+	p.told(n, sh.limit)
+	if cancel != nil {
+		cancel()
 	}
 }
 
 // tell adds the step's end to the buffer, or makes its start there an end. It
 // returns how many events there are if one was added. The shard is locked.
 func (sp *Span) tell(phase Phase, now time.Duration, d *Detail) int {
-	sh, m := sp.sh, sp.m
-	if m != nil && m.mute {
-		sh.dropped++
-		return 0
-	}
-	if sp.index >= 0 && sp.gen == sh.gen && (m == nil || m.order == sp.order) && !sh.closed {
+	r := sp.r
+	m, sh := r.m, r.sh
+	if r.index >= 0 && r.gen == sh.gen && (m == nil || m.order == r.order) && !sh.closed {
 		// Nothing of the message began since: the two become one.
-		e := &sh.buf[sp.index]
+		e := &sh.buf[r.index]
 		e.Phase, e.At, e.Took = phase, now, now-sp.at
 		if d != nil {
 			if e.Detail != nil {
@@ -283,13 +310,13 @@ func (sp *Span) tell(phase Phase, now time.Duration, d *Detail) int {
 		}
 		return 0
 	}
-	if sh.closed || sp.index < 0 && len(sh.buf) >= sh.limit {
+	if sh.closed || m != nil && m.mute || r.index < 0 && len(sh.buf) >= sh.limit {
 		sh.dropped++
 		return 0
 	}
 	sh.buf = append(sh.buf, Event{
-		ID: sp.id, Step: sp.s, At: now, Took: now - sp.at, Detail: d,
-		Order: sp.order, Parent: sp.parent, Attempt: sp.attempt, Phase: phase,
+		ID: r.id, Step: sp.s, At: now, Took: now - sp.at, Detail: d,
+		Order: r.order, Parent: r.parent, Attempt: r.attempt, Phase: phase,
 	})
 	sh.events++
 	return len(sh.buf)
@@ -298,7 +325,7 @@ func (sp *Span) tell(phase Phase, now time.Duration, d *Detail) int {
 // settle keeps the message's books when a step of it has ended. The shard is
 // locked.
 func (sp *Span) settle(phase Phase) {
-	m, sh := sp.m, sp.sh
+	m, sh := sp.r.m, sp.r.sh
 	if phase != Completed {
 		m.fail(sp.s)
 	}
@@ -313,7 +340,7 @@ func (sp *Span) settle(phase Phase) {
 	if phase == Completed {
 		delete(sh.failed, m.id)
 	} else {
-		sh.fail(m.id, sp.attempt)
+		sh.fail(m.id, sp.r.attempt)
 	}
 }
 

@@ -20,7 +20,7 @@ func (s *Step) Do(ctx context.Context, id string, fn func(ctx context.Context) e
 	if err != nil {
 		return err
 	}
-	if sp.s == nil {
+	if sp.r == nil {
 		return fn(ctx)
 	}
 	returned := false
@@ -75,7 +75,7 @@ func WrapID[M any](s *Step, id func(M) string, fn func(ctx context.Context, m M)
 		if err != nil {
 			return err
 		}
-		if sp.s == nil {
+		if sp.r == nil {
 			return fn(ctx, m)
 		}
 		returned := false
