@@ -6,14 +6,21 @@ import (
 	"io"
 	"math"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"github.com/interlok-ha/interlok-ha/profiler"
 )
 
 var full = Message{
 	ID: "m-1", Workflow: "orders", Step: "validate", State: Failed, Attempts: 300,
 	Started: 1_795_000_000_000, Updated: 1_795_000_000_250, Error: "no stock", Payload: []byte{0, 1, 2},
+	Epoch: 3, Begun: 300, Steps: []Step{
+		{Name: "publish", Kind: profiler.Producer, Phase: profiler.Completed, Order: 4, Attempt: 299},
+		{Name: "p", Kind: profiler.Producer, Phase: profiler.Started, Order: 200, Attempt: 300},
+	},
 }
 
 // The bytes written out: a change of them is a change of the format.
@@ -23,7 +30,8 @@ func TestBytes(t *testing.T) {
 		want string
 	}{
 		{Message{State: InFlight}, "f54d 01 01 00 00 00 00 00 00 00 00"},
-		{full, "f54d 01 03 ac02 80f8b2e5bd68 f403 03 6d2d31 06 6f7264657273 08 76616c6964617465 08 6e6f2073746f636b 03 000102"},
+		{full, "f54d 01 03 ac02 80f8b2e5bd68 f403 03 6d2d31 06 6f7264657273 08 76616c6964617465 08 6e6f2073746f636b 03 000102" +
+			"03 ac02 02 07 7075626c697368 05 02 04 ab02 01 70 05 01 c801 ac02"},
 	} {
 		want, err := hex.DecodeString(strings.ReplaceAll(tt.want, " ", ""))
 		if err != nil {
@@ -37,9 +45,11 @@ func TestBytes(t *testing.T) {
 		if err != nil || !reflect.DeepEqual(back, tt.m) {
 			t.Errorf("%x: got %+v, %v, want %+v", want, back, err, tt.m)
 		}
-		later, err := Unmarshal(append(want, "a field of a later version"...))
-		if err != nil || !reflect.DeepEqual(later, tt.m) {
-			t.Errorf("%x with more behind: got %+v, %v", want, later, err)
+		if tt.m.Steps != nil {
+			later, err := Unmarshal(append(want, "a field of a later version"...))
+			if err != nil || !reflect.DeepEqual(later, tt.m) {
+				t.Errorf("%x with more behind: got %+v, %v", want, later, err)
+			}
 		}
 		if utf8.Valid(got) {
 			t.Errorf("%x could be taken for text", got)
@@ -53,6 +63,8 @@ func TestExtremes(t *testing.T) {
 		{State: Done, Started: math.MaxInt64, Updated: math.MinInt64},
 		{State: InFlight, ID: strings.Repeat("i", MaxName), Error: strings.Repeat("e", MaxError), Payload: make([]byte, 1<<20)},
 		{State: InFlight, ID: "\x00\xff\n"},
+		{State: InFlight, Epoch: math.MaxUint64, Begun: math.MaxUint64, Steps: slices.Repeat([]Step{{Order: math.MaxUint32, Attempt: math.MaxUint32}}, MaxSteps)},
+		{State: InFlight, Begun: 1},
 	} {
 		b, err := m.MarshalBinary()
 		if err != nil {
@@ -64,13 +76,26 @@ func TestExtremes(t *testing.T) {
 	}
 }
 
-// Every cut is an error, and none but the first two bytes makes it something else.
+// Every cut is an error, but for the one behind the payload, where what older
+// versions wrote ends. None but the first two bytes makes it something else.
 func TestCutShort(t *testing.T) {
 	b, err := full.MarshalBinary()
 	if err != nil {
 		t.Fatal(err)
 	}
+	old := full
+	old.Epoch, old.Begun, old.Steps = 0, 0, nil
+	short, err := old.MarshalBinary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m, err := Unmarshal(b[:len(short)]); err != nil || !reflect.DeepEqual(m, old) {
+		t.Errorf("what an older version wrote: %+v, %v", m, err)
+	}
 	for n := range b {
+		if n == len(short) {
+			continue
+		}
 		want := io.ErrUnexpectedEOF
 		if n < 2 {
 			want = ErrNotMessage
@@ -98,6 +123,9 @@ func TestRefused(t *testing.T) {
 		{"endless number", head + strings.Repeat("\xff", 11), nil, "too large"},
 		{"length beyond the end", head + "\x00\x00\x00\x05abc", io.ErrUnexpectedEOF, ""},
 		{"length of 2^63", head + "\x00\x00\x00\x80\x80\x80\x80\x80\x80\x80\x80\x80\x01abc", io.ErrUnexpectedEOF, ""},
+		{"too many steps", head + "\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x81\x02", nil, "too many"},
+		{"long step", head + "\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01\x81\x08" + strings.Repeat("x", MaxName+1), nil, "too long"},
+		{"order beyond 32 bits", head + "\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01\x00\x05\x01\x80\x80\x80\x80\x10\x00", nil, "too many"},
 		{"long name", head + "\x00\x00\x00\x81\x08" + strings.Repeat("x", MaxName+1), nil, "too long"},
 	} {
 		_, err := Unmarshal([]byte(tt.in))
@@ -111,6 +139,8 @@ func TestRefused(t *testing.T) {
 		{State: Done, Workflow: strings.Repeat("x", MaxName+1)},
 		{State: Done, Step: strings.Repeat("x", MaxName+1)},
 		{State: Done, Error: strings.Repeat("x", MaxError+1)},
+		{State: Done, Steps: make([]Step, MaxSteps+1)},
+		{State: Done, Steps: []Step{{Name: strings.Repeat("x", MaxName+1)}}},
 	} {
 		if b, err := m.AppendBinary([]byte("kept")); err == nil || string(b) != "kept" {
 			t.Errorf("a message that is not valid was written: %.40q, %v", b, err)

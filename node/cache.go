@@ -93,7 +93,11 @@ func (n *Node) seal(e election.Event) {
 	pos := n.cache.Seal()
 	go func() {
 		var err error
-		if !e.Peer.IsZero() {
+		if e.Peer.IsZero() { // nobody waits for it; what is on its way may still arrive
+			ctx, cancel := context.WithTimeout(context.Background(), n.s.Cache.SocketTimeout)
+			defer cancel()
+			_ = n.cache.Flush(ctx)
+		} else {
 			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 			defer cancel()
 			err = n.cache.Acked(ctx, cache.InstanceID(e.Peer), pos.N)
@@ -111,6 +115,8 @@ type replicated struct {
 
 func (r *replicated) Open(epoch uint64) {
 	r.promote(epoch)
+	r.n.mirror.Reset() // others may have reigned meanwhile
+	r.n.ending.Store(false)
 	r.Work.Open(epoch)
 }
 
@@ -120,6 +126,7 @@ func (r *replicated) Epoch(epoch uint64) {
 }
 
 func (r *replicated) Stop(planned bool) {
+	r.n.ending.Store(true)
 	if !planned {
 		r.n.cache.Release()
 	}

@@ -11,6 +11,7 @@ import (
 	"os"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -25,14 +26,22 @@ import (
 	"github.com/interlok-ha/interlok-ha/internal/boottime"
 	"github.com/interlok-ha/interlok-ha/internal/mcast"
 	"github.com/interlok-ha/interlok-ha/listen"
+	"github.com/interlok-ha/interlok-ha/mirror"
+	"github.com/interlok-ha/interlok-ha/profiler"
+	"github.com/interlok-ha/interlok-ha/profiler/metrics"
 	"github.com/interlok-ha/interlok-ha/workload"
 )
 
 // Options are what an instance is made of.
 type Options struct {
 	Settings *config.Settings
-	// Command runs while this instance is master; none: it only holds the role.
+	// Command runs while this instance is master, or Work does; neither: it only
+	// holds the role. Abort is Config's.
 	Command []string
+	Work    func(ctx context.Context, m *Master) error
+	Abort   func(why string)
+	// Plugins hear the hooks under these names, if the settings name them.
+	Plugins map[string]profiler.Plugin
 	// Environ is the environment of Command and of the health check.
 	Environ []string
 	// Stdin, Stdout and Stderr are handed to Command if they are files.
@@ -75,6 +84,10 @@ type Node struct {
 	store     *failover.Store
 	conn      *mcast.Conn
 	cache     *cache.Cache
+	mirror    *mirror.Mirror
+	profiler  *profiler.Profiler
+	metrics   *metrics.Plugin
+	ending    atomic.Bool     // the work is being ended
 	missed    map[string]bool // slaves out of step, "" for all; only for the goroutine of the cache's events
 	listen    *listen.Service
 	broadcast *broadcast.Service
@@ -93,6 +106,9 @@ func New(o Options) (n *Node, err error) {
 	s := o.Settings
 	if s.Design != config.Design306 {
 		return nil, errors.New("the 3.3 design is not part of this version: leave failover.multicast.*, failover.socket.mode and failover.tcp.* out")
+	}
+	if len(o.Command) > 0 && o.Work != nil {
+		return nil, errors.New("node: both a command and a function are given as the work")
 	}
 	if len(o.Command) > 0 { // better told now than at the first promotion
 		if err := (workload.Config{Command: o.Command}).Check(); err != nil {
@@ -128,6 +144,9 @@ func New(o Options) (n *Node, err error) {
 		return nil, fmt.Errorf("%s %w (pid %d); choose another with --name", s.Name, failover.ErrRunning, pid)
 	}
 	if err := n.openNetwork(); err != nil {
+		return nil, err
+	}
+	if err := n.openProfiler(); err != nil {
 		return nil, err
 	}
 	cfg := n.electionConfig()
@@ -263,6 +282,7 @@ func (n *Node) Run(ctx context.Context) error {
 	n.o.Log.Info().Msg("Started listener")
 	serve("broadcast", n.broadcast.Run)
 	serve("cache", n.cache.Run)
+	serve("profiler", n.profiler.Run)
 	serve("API", n.admin.Run)
 	serve("work", n.work.Run)
 	if n.health != nil {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -33,8 +32,9 @@ const startPatience = 5 * time.Second
 const abandonPatience = 5 * time.Second
 
 func newWork(n *Node) (work, error) {
-	if len(n.o.Command) == 0 {
-		return &noWork{n: n, wish: make(chan bool, 1)}, nil
+	none := &noWork{n: n, wish: make(chan bool, 1)}
+	if len(n.o.Command) == 0 && n.o.Work == nil {
+		return none, nil
 	}
 	w := n.s.Workload
 	sup, err := workload.NewSupervisor(workload.Policy{
@@ -43,10 +43,13 @@ func newWork(n *Node) (work, error) {
 	if err != nil {
 		return nil, err
 	}
+	if n.o.Work != nil {
+		return &library{inbox: newInbox(), n: n, sup: sup, keeper: none}, nil
+	}
 	if err := workload.BecomeSubreaper(); err != nil {
 		return nil, err
 	}
-	return &command{n: n, sup: sup, wake: make(chan struct{}, 1), tokenFile: filepath.Join(n.s.StateDir, "token")}, nil
+	return &command{inbox: newInbox(), n: n, sup: sup, tokenFile: filepath.Join(n.s.StateDir, "token")}, nil
 }
 
 // noWork is an instance that only holds the role. While it has it, a keeper
@@ -130,13 +133,10 @@ func (w *noWork) start() *workload.Process {
 // command runs the COMMAND. Its own goroutine, Run, owns the fields below the
 // line; others post to it.
 type command struct {
+	*inbox
 	n         *Node
 	sup       *workload.Supervisor
 	tokenFile string
-
-	mu     sync.Mutex // guards posted
-	posted []func()
-	wake   chan struct{}
 
 	guard   atomic.Pointer[election.Guard]
 	proc    atomic.Pointer[workload.Process]
@@ -152,38 +152,13 @@ type command struct {
 	timer     *time.Timer
 }
 
-func (w *command) post(f func()) {
-	w.mu.Lock()
-	w.posted = append(w.posted, f)
-	w.mu.Unlock()
-	select {
-	case w.wake <- struct{}{}:
-	default:
-	}
-}
-
 // Run does what was posted, in order.
 func (w *command) Run(ctx context.Context) error {
-	for {
-		w.mu.Lock()
-		fs := w.posted
-		w.posted = nil
-		w.mu.Unlock()
-		for _, f := range fs {
-			f()
-		}
-		if len(fs) > 0 {
-			continue
-		}
-		select {
-		case <-w.wake:
-		case <-ctx.Done():
-			if w.timer != nil {
-				w.timer.Stop()
-			}
-			return nil
-		}
+	w.run(ctx)
+	if w.timer != nil {
+		w.timer.Stop()
 	}
+	return nil
 }
 
 func (w *command) Open(epoch uint64) {
@@ -259,7 +234,7 @@ func (w *command) Stop(planned bool) {
 		p := w.proc.Load()
 		if p == nil {
 			w.set("stopped")
-			w.n.manager.WorkStopped()
+			w.n.workStopped()
 			return
 		}
 		w.set("stopping")
@@ -349,7 +324,7 @@ func (w *command) ended(r workload.Result) {
 	n.feed.tell(admin.EventWorkloadExited, r.String())
 	switch {
 	case !w.wanted:
-		n.manager.WorkStopped()
+		n.workStopped()
 		return
 	case w.replacing:
 		w.replacing = false

@@ -1,0 +1,67 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"strings"
+	"time"
+
+	"github.com/interlok-ha/interlok-ha/config"
+	"github.com/interlok-ha/interlok-ha/mirror"
+	"github.com/interlok-ha/interlok-ha/profiler"
+	"github.com/interlok-ha/interlok-ha/profiler/log"
+	"github.com/interlok-ha/interlok-ha/profiler/metrics"
+)
+
+// openProfiler makes the hooks and the plugins that the settings name.
+func (n *Node) openProfiler() (err error) {
+	n.mirror, err = mirror.New(mirror.Config{
+		Cache: n.cache, Guard: n.guard, Interrupted: n.ending.Load, Log: n.o.Log,
+	})
+	if err != nil {
+		return err
+	}
+	n.metrics = metrics.New()
+	given := map[string]profiler.Plugin{
+		"failover": n.mirror, "metrics": n.metrics, "log": log.New(n.o.Log),
+	}
+	maps.Copy(given, n.o.Plugins)
+	tell := func(text string) { n.o.Log.Warn().Msg(text) }
+	plugins, err := profiler.Open(strings.Join(n.s.Profiler.Plugins, ","), profiler.PluginConfig{Log: tell, Given: given})
+	if err != nil {
+		return fmt.Errorf("com.adaptris.profiler.plugin.factory: %w", err)
+	}
+	overflow := profiler.Drop
+	if n.s.Profiler.Overflow == config.OverflowBlock {
+		overflow = profiler.Block
+	}
+	n.profiler, err = profiler.New(profiler.Config{Plugins: plugins, Overflow: overflow, Payload: n.s.Profiler.Payload, Log: tell})
+	return err
+}
+
+// guard is the permission to work.
+func (n *Node) guard() (open bool, until time.Duration) {
+	g := n.manager.Guard()
+	return g.Open(), g.Until()
+}
+
+// flushTime is how long the last events of stopped work may take to the cache.
+const flushTime = 100 * time.Millisecond
+
+// workStopped says that nothing of the work runs any more, once what its hooks
+// told is in the cache: the log is sealed after it. It does not block.
+func (n *Node) workStopped() {
+	if n.profiler == nil {
+		n.manager.WorkStopped()
+		return
+	}
+	go func() {
+		ctx, cancel := context.WithTimeout(context.Background(), flushTime)
+		defer cancel()
+		if err := n.profiler.Flush(ctx); err != nil {
+			n.o.Log.Warn().Err(err).Msg("The last events of the work may not be in the cache")
+		}
+		n.manager.WorkStopped()
+	}()
+}
