@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/interlok-ha/interlok-ha/mirror"
+	"github.com/interlok-ha/interlok-ha/profiler"
 	"github.com/rs/zerolog"
 )
 
@@ -194,6 +195,38 @@ func message(t *testing.T, m mirror.Message) string {
 		t.Fatal(err)
 	}
 	return string(b)
+}
+
+// TestOpenSteps says of a message in flight which steps were under way, and
+// what may be out already.
+func TestOpenSteps(t *testing.T) {
+	c := newFakeCaches()
+	step := func(name string, k profiler.Kind, p profiler.Phase, attempt uint32) mirror.Step {
+		return mirror.Step{Name: name, Kind: k, Phase: p, Order: 1, Attempt: attempt}
+	}
+	c.put("m-1", message(t, mirror.Message{ID: "m-1", Workflow: "orders", Step: "publish", State: mirror.InFlight, Attempts: 2, Started: 1_795_000_000_000, Steps: []mirror.Step{
+		step("publish", profiler.Producer, profiler.Started, 1), step("publish", profiler.Producer, profiler.Started, 2),
+		step("audit", profiler.Producer, profiler.Completed, 2), step("mail", profiler.Producer, profiler.Failed, 2),
+		step("enrich", profiler.Service, profiler.Started, 2),
+	}}), true)
+	c.put("m-2", message(t, mirror.Message{ID: "m-2", Workflow: "orders", Step: "orders", State: mirror.InFlight, Attempts: 1}), true)
+	var p CachePage
+	if err := json.Unmarshal(askCache(c, "GET", "/v1/in-flight", "").Body.Bytes(), &p); err != nil || len(p.Entries) != 2 {
+		t.Fatal(p, err)
+	}
+	e := p.Entries[0]
+	if want := []OpenStep{{"publish", StepProducer, 1}, {"publish", StepProducer, 2}, {"enrich", StepService, 2}}; !slices.Equal(e.Open, want) {
+		t.Errorf("open %v, want %v", e.Open, want)
+	}
+	if !slices.Equal(e.Published, []string{"audit"}) || !slices.Equal(e.Doubt, []string{"publish", "mail"}) {
+		t.Errorf("published %q, doubt %q", e.Published, e.Doubt)
+	}
+	if e.Started == nil || e.Started.UnixMilli() != 1_795_000_000_000 {
+		t.Errorf("started %v", e.Started)
+	}
+	if e := p.Entries[1]; e.Open != nil || e.Published != nil || e.Doubt != nil || e.Started != nil {
+		t.Errorf("of a message without steps: %+v", e)
+	}
 }
 
 func TestCacheRoutes(t *testing.T) {

@@ -132,6 +132,12 @@ func pageEnd(entries []CacheEntry, limit int) int {
 	bytes := 0
 	for i, e := range entries {
 		bytes += len(e.Key) + len(e.Workflow) + len(e.Step)
+		for _, s := range e.Open {
+			bytes += 2 * len(s.Step) // a producer's is in Doubt too
+		}
+		for _, name := range e.Published {
+			bytes += len(name)
+		}
 		another := i > 0 && e.Key != entries[i-1].Key
 		if another && (i >= limit || bytes > maxPageBytes) {
 			return i

@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/interlok-ha/interlok-ha/mirror"
+	"github.com/interlok-ha/interlok-ha/profiler"
 )
 
 // DefaultCache is the cache that is meant where none is named, if it is there.
@@ -162,8 +163,26 @@ type CacheEntry struct {
 	Workflow string `json:"workflow,omitempty"`
 	Step     string `json:"step,omitempty"`
 	Attempts uint32 `json:"attempts,omitempty"`
+	// Started is when the last attempt began, by the clock of its instance.
+	Started *Time `json:"started,omitempty"`
+	// Open are the steps that have begun and of whose end nothing is known.
+	Open []OpenStep `json:"open,omitempty"`
+	// Published are the producers that are known to have completed. Doubt are
+	// those that may have published without its being known: begun and not
+	// ended, or failed. Both count all attempts.
+	Published []string `json:"published,omitempty"`
+	Doubt     []string `json:"doubt,omitempty"`
 	// Orphan is set for what only a deposed master had.
 	Orphan *Orphan `json:"orphan,omitempty"`
+}
+
+// OpenStep is a step that has begun.
+type OpenStep struct {
+	Step string `json:"step"`
+	// Kind is as in Step.
+	Kind string `json:"kind"`
+	// Attempt is that of the message in which it began, from 1.
+	Attempt uint32 `json:"attempt"`
 }
 
 // Orphan says where an orphan was written.
@@ -181,11 +200,33 @@ func DescribeEntry(key string, value []byte, inFlight bool) CacheEntry {
 	e.Key, e.KeyEncoding = encodeKey(key)
 	if m, err := mirror.Unmarshal(value); err == nil {
 		e.State, e.Workflow, e.Step, e.Attempts = m.State.String(), m.Workflow, m.Step, m.Attempts
+		e.Started = moment(m.Started)
+		e.describeSteps(&m)
 	}
 	if inFlight {
 		e.State = mirror.InFlight.String()
 	}
 	return e
+}
+
+func (e *CacheEntry) describeSteps(m *mirror.Message) {
+	for _, s := range m.Open() {
+		e.Open = append(e.Open, OpenStep{Step: s.Name, Kind: strings.ToLower(s.Kind.String()), Attempt: s.Attempt})
+	}
+	add := func(to *[]string, name string) {
+		if !slices.Contains(*to, name) {
+			*to = append(*to, name)
+		}
+	}
+	for _, s := range m.Steps {
+		switch {
+		case !s.Publish():
+		case s.Phase == profiler.Completed:
+			add(&e.Published, s.Name)
+		default:
+			add(&e.Doubt, s.Name)
+		}
+	}
 }
 
 // RawKey is the key as it was put.

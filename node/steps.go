@@ -144,8 +144,9 @@ func (s *steps) take(ctx context.Context, st admin.Step, a *admin.StepsAnswer) (
 }
 
 // begin opens a message. One that is open already begins anew: its worker died,
-// say, and the message was delivered again. The first attempt has then failed;
-// how its open steps ended nobody knows, and so nothing is told of them.
+// say, and the message was delivered again. The first attempt has then failed,
+// and so have its open steps; but whether a producer did nobody knows, and so
+// nothing is told of it.
 func (s *steps) begin(step *profiler.Step, name stepName, st admin.Step) error {
 	payload, err := st.RawPayload()
 	if err != nil {
@@ -163,9 +164,19 @@ func (s *steps) begin(step *profiler.Step, name stepName, st admin.Step) error {
 	s.mu.Lock()
 	first := s.open[st.ID]
 	s.open[st.ID] = &openMessage{ctx: run, span: span, workflow: name, steps: map[stepName]profiler.Span{}}
+	var left []profiler.Span
+	if first != nil {
+		for of, span := range first.steps {
+			if of.kind != admin.StepProducer {
+				left = append(left, span)
+			}
+		}
+		clear(first.steps)
+		left = append(left, first.span)
+	}
 	s.mu.Unlock()
-	if first != nil { // ended second, so that the message is in flight all the while
-		first.span.End(&errAgain)
+	for _, span := range left { // after the new start, so that the message is in flight all the while
+		span.End(&errAgain)
 	}
 	return nil
 }

@@ -222,10 +222,10 @@ func TestStepsOneRequest(t *testing.T) {
 func TestStepsBegunAnew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newReporting(t, nil)
-		r.must(0, "m1 workflow w started", "m1 producer p started fence")
-		r.hears("m1 WORKFLOW w started", "m1 PRODUCER p started")
+		r.must(0, "m1 workflow w started", "m1 service s started", "m1 producer p started fence")
+		r.hears("m1 WORKFLOW w started", "m1 SERVICE s started", "m1 PRODUCER p started")
 		r.must(0, "m1 workflow w started")
-		r.hears("m1 WORKFLOW w started #2", `m1 WORKFLOW w failed "begun anew"`)
+		r.hears("m1 WORKFLOW w started #2", `m1 SERVICE s failed "begun anew"`, `m1 WORKFLOW w failed "begun anew"`)
 		r.must(0, "m1 producer p completed", "m1 workflow w completed") // of the second attempt: the first one's is forgotten
 		r.hears("m1 PRODUCER p completed", "m1 WORKFLOW w completed #2")
 		if n, told := r.openNow(); n != 0 || told != 0 {

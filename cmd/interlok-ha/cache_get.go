@@ -72,6 +72,15 @@ func itemTable(w io.Writer, st style, i admin.CacheItem, value []byte) {
 		line("state", state)
 		line("workflow", wordText(m.Workflow))
 		line("step", wordText(m.Step))
+		if len(i.Open) > 0 {
+			line("open", openText(i.Open))
+		}
+		if len(i.Published) > 0 {
+			line("published", namesText(i.Published))
+		}
+		if len(i.Doubt) > 0 {
+			line("in doubt", st.yellow(namesText(i.Doubt)))
+		}
 		if m.Started != nil {
 			line("started", m.Started.Local().Format("2006-01-02 15:04:05.000"))
 		}

@@ -61,7 +61,11 @@ func (a *app) cacheInFlightVerb() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "in-flight [--cache NAME] [--workflow NAME]",
 		Short: "List what was begun and is not finished, by key",
-		Args:  noArgs,
+		Long: `List what was begun and is not finished, by key. OPEN are the steps of which
+only the start was told. After a crash, a producer among them, or one under
+DOUBT, may have published or not: only who receives can tell. What stands under
+PUBLISHED is known to be out.`,
+		Args: noArgs,
 	}
 	t, l := a.cacheFlags(cmd), listingFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -144,9 +148,18 @@ func entriesText(n int) string {
 
 func entryTable(w io.Writer, st style, entries []admin.CacheEntry) {
 	head := []cell{{text: "KEY"}, {text: "STATE"}, {text: "WORKFLOW"}, {text: "STEP"}, {text: "SIZE", right: true}, {text: "AGE", right: true}}
-	orphans := false
+	// Columns that most lists have no use for.
+	var orphans, steps, published bool
 	for _, e := range entries {
 		orphans = orphans || e.Orphan != nil
+		steps = steps || len(e.Open) > 0 || len(e.Doubt) > 0
+		published = published || len(e.Published) > 0
+	}
+	if steps {
+		head = append(head, cell{text: "TRY", right: true}, cell{text: "OPEN"}, cell{text: "DOUBT"})
+	}
+	if published {
+		head = append(head, cell{text: "PUBLISHED"})
 	}
 	if orphans {
 		head = append(head, cell{text: "ORPHAN OF"})
@@ -159,12 +172,41 @@ func entryTable(w io.Writer, st style, entries []admin.CacheEntry) {
 			{text: wordText(e.Workflow), long: true}, {text: wordText(e.Step), long: true},
 			{text: sizeText(int64(e.Size)), right: true}, {text: ageText(e.AgeMs), right: true},
 		}
+		if steps {
+			row = append(row, cell{text: strconv.FormatUint(uint64(e.Attempts), 10), right: true},
+				cell{text: openText(e.Open), long: true}, cell{text: namesText(e.Doubt), long: true, paint: st.yellow})
+		}
+		if published {
+			row = append(row, cell{text: namesText(e.Published), long: true})
+		}
 		if e.Orphan != nil {
 			row = append(row, cell{text: orphanText(*e.Orphan), paint: st.yellow})
 		}
 		rows = append(rows, row)
 	}
 	table(w, st, head, rows)
+}
+
+// openText names the steps that have begun.
+func openText(open []admin.OpenStep) string {
+	names := make([]string, len(open))
+	for i, s := range open {
+		names[i] = s.Step
+	}
+	return namesText(names)
+}
+
+func namesText(names []string) string {
+	const most = 8
+	words := make([]string, min(len(names), most))
+	for i := range words {
+		words[i] = keyText(names[i])
+	}
+	text := strings.Join(words, ", ")
+	if more := len(names) - most; more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return orDash(text)
 }
 
 func wordText(s string) string {

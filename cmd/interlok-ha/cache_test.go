@@ -13,6 +13,7 @@ import (
 
 	"github.com/interlok-ha/interlok-ha/admin"
 	"github.com/interlok-ha/interlok-ha/mirror"
+	"github.com/interlok-ha/interlok-ha/profiler"
 )
 
 // fakeCache is the cache of a fake instance.
@@ -34,7 +35,7 @@ type fakeEntry struct {
 
 var _ admin.Caches = (*fakeCache)(nil)
 
-// newFakeCache makes a cache: kind is master, slave, cut or alone.
+// newFakeCache makes a cache: kind is master, slave, cut, alone or steps.
 func newFakeCache(kind string) (*fakeCache, error) {
 	message := func(m mirror.Message) []byte {
 		b, err := m.MarshalBinary()
@@ -64,6 +65,7 @@ func newFakeCache(kind string) (*fakeCache, error) {
 		f.stats.Role, f.stats.Copy = "slave", &admin.CacheCopy{Of: "m", Behind: 12, LastContactMs: 61_000}
 	case "alone":
 		f.stats.Role, f.stats.Copy = "slave", &admin.CacheCopy{}
+	case "steps":
 	default:
 		return nil, fmt.Errorf("%q is no kind of cache", kind)
 	}
@@ -83,6 +85,21 @@ func newFakeCache(kind string) (*fakeCache, error) {
 		admin.DescribeChange("FAILOVER_CACHE", 1235, admin.OpPut, "m-1", f.entries["m-1"].value, true),
 		admin.DescribeChange("FAILOVER_CACHE", 1236, admin.OpRemove, "odd\x1b\xff", nil, false),
 		admin.DescribeChange("FAILOVER_CACHE", 1237, admin.OpOrphan, "m-2", []byte("left behind"), false),
+	}
+	if kind == "steps" { // of messages that a predecessor left
+		publish := func(p profiler.Phase, attempt uint32) mirror.Step {
+			return mirror.Step{Name: "publish", Kind: profiler.Producer, Phase: p, Order: 3, Attempt: attempt}
+		}
+		validate := mirror.Step{Name: "validate\x1b", Kind: profiler.Service, Phase: profiler.Started, Order: 2, Attempt: 1}
+		f.entries = map[string]*fakeEntry{}
+		for id, steps := range map[string][]mirror.Step{
+			"o-1": {validate}, "o-2": {publish(profiler.Started, 1)}, "o-3": {publish(profiler.Completed, 1)},
+			"o-4": {publish(profiler.Failed, 1), publish(profiler.Completed, 2), {Name: "audit", Kind: profiler.Producer, Phase: profiler.Started, Order: 4, Attempt: 2}},
+			"o-5": nil,
+		} {
+			f.entries[id] = &fakeEntry{key: id, inFlight: true, ageMs: 5, value: message(mirror.Message{
+				ID: id, Workflow: "orders", Step: "x", State: mirror.InFlight, Attempts: 2, Started: 1_795_000_000_000, Steps: steps})}
+		}
 	}
 	return f, nil
 }
