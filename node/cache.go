@@ -115,6 +115,7 @@ type replicated struct {
 
 func (r *replicated) Open(epoch uint64) {
 	r.promote(epoch)
+	r.n.reign.Store(epoch)
 	r.n.mirror.Reset() // others may have reigned meanwhile
 	r.n.ending.Store(false)
 	r.Work.Open(epoch)
@@ -122,6 +123,7 @@ func (r *replicated) Open(epoch uint64) {
 
 func (r *replicated) Epoch(epoch uint64) {
 	r.promote(epoch)
+	r.n.reign.Store(epoch)
 	r.Work.Epoch(epoch)
 }
 

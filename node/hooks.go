@@ -37,6 +37,11 @@ func (n *Node) openProfiler() (err error) {
 		overflow = profiler.Block
 	}
 	n.profiler, err = profiler.New(profiler.Config{Plugins: plugins, Overflow: overflow, Payload: n.s.Profiler.Payload, Log: tell})
+	n.steps = newSteps(stepsConfig{
+		Profiler: n.profiler, Block: overflow == profiler.Block, MaxOpen: n.s.Cache.MaxInFlight,
+		Master: func() bool { return n.manager.Guard().Open() }, Status: n.Status,
+		Token: func() string { return n.token(n.reign.Load()) },
+	})
 	return err
 }
 
@@ -59,6 +64,15 @@ func (n *Node) workStopped() {
 	go func() {
 		ctx, cancel := context.WithTimeout(context.Background(), flushTime)
 		defer cancel()
+		forgotten := make(chan struct{})
+		go func() { // with overflow=block it may wait for a slow plugin
+			defer close(forgotten)
+			n.steps.forget()
+		}()
+		select {
+		case <-forgotten:
+		case <-ctx.Done():
+		}
 		if err := n.profiler.Flush(ctx); err != nil {
 			n.o.Log.Warn().Err(err).Msg("The last events of the work may not be in the cache")
 		}

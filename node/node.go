@@ -87,6 +87,8 @@ type Node struct {
 	mirror    *mirror.Mirror
 	profiler  *profiler.Profiler
 	metrics   *metrics.Plugin
+	steps     *steps
+	reign     atomic.Uint64   // epoch under which the work was opened last
 	ending    atomic.Bool     // the work is being ended
 	missed    map[string]bool // slaves out of step, "" for all; only for the goroutine of the cache's events
 	listen    *listen.Service
@@ -165,7 +167,7 @@ func New(o Options) (n *Node, err error) {
 	if err != nil {
 		return nil, err
 	}
-	n.admin, err = admin.New(admin.Config{Node: (*orders)(n), Caches: n.cacheAPI(), SocketPath: o.SocketPath, Log: o.Log})
+	n.admin, err = admin.New(admin.Config{Node: (*orders)(n), Caches: n.cacheAPI(), Steps: n.steps, SocketPath: o.SocketPath, Log: o.Log})
 	return n, err
 }
 

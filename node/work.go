@@ -67,7 +67,7 @@ func (*noWork) Status() *admin.Workload { return nil }
 
 func (w *noWork) Stop(bool) {
 	w.wishes(false)
-	w.n.manager.WorkStopped()
+	w.n.workStopped()
 }
 
 // wishes does not block: it is called by the manager's goroutine alone.
