@@ -90,7 +90,7 @@ is needed. The instances find each other by multicast.
 	add("part", a.runVerb(), a.demoVerb())
 	add("ask", a.statusVerb(), a.isMasterVerb(), a.eventsVerb(), a.cacheVerb())
 	add("order", a.switchoverVerb(), a.drainVerb(), a.resumeVerb(), a.promoteVerb(), a.maintenanceVerb())
-	add("help", a.configVerb(), a.keygenVerb(), a.versionVerb())
+	add("help", a.weaveVerb(), a.configVerb(), a.keygenVerb(), a.versionVerb())
 	root.SetHelpCommand(a.helpVerb(root))
 	root.InitDefaultCompletionCmd()
 	for _, c := range root.Commands() {

@@ -1,0 +1,20 @@
+package orders
+
+import "context"
+
+// Flow is a Workflow of services in a row and a producer.
+type Flow struct {
+	Services []Service
+	Producer Producer
+}
+
+// Handle takes an order through.
+func (f *Flow) Handle(ctx context.Context, o *Order) (err error) {
+	for _, s := range f.Services {
+		if err := s.Apply(ctx, o); err != nil {
+			return err
+		}
+	}
+	_, err = f.Producer.Send(ctx, o)
+	return
+}
