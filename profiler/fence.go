@@ -17,8 +17,8 @@ var (
 
 // fence asks every Fencer whether the step may run, and returns the context to
 // run it with.
-func (sp *Span) fence(ctx context.Context) (context.Context, error) {
-	fencers := sp.s.p.fencers
+func (sp Span) fence(ctx context.Context) (context.Context, error) {
+	fencers := sp.r.sh.p.fencers
 	if len(fencers) == 0 {
 		return nil, ErrNoFencer
 	}
@@ -28,7 +28,7 @@ func (sp *Span) fence(ctx context.Context) (context.Context, error) {
 	}
 	ctx, r.cancel = context.WithCancel(ctx)
 	ev := Event{
-		ID: r.id, Step: sp.s, At: sp.at,
+		ID: r.id, Step: r.s, At: r.at,
 		Order: r.order, Parent: r.parent, Attempt: r.attempt, Phase: Started,
 	}
 	for _, f := range fencers {

@@ -11,7 +11,7 @@ import (
 func (s *Step) open(ctx context.Context, id string, payload []byte, at time.Duration) (context.Context, Span, error) {
 	p := s.p
 	var around *scope
-	if c := scopeOf(ctx); c != nil && c.m.p == p && (id == "" || id == c.m.id) {
+	if c := scopeOf(ctx); c != nil && c.m.sh.p == p && (id == "" || id == c.m.id) {
 		around, id = c, c.m.id
 	}
 	if id == "" {
@@ -20,11 +20,11 @@ func (s *Step) open(ctx context.Context, id string, payload []byte, at time.Dura
 	d := p.keep(payload)
 	sh := p.shard(id)
 
-	sh.lock(p)
+	sh.lock()
 	m := sh.open[id]
 	again := m != nil
 	if !again {
-		m = &message{p: p, sh: sh, id: id, flow: s, began: at, detail: d, attempt: more(sh.failed[id])}
+		m = &message{sh: sh, id: id, flow: s, began: at, detail: d, attempt: more(sh.failed[id])}
 		m.scope = scope{Context: ctx, m: m, order: 1}
 		if p.open.Add(1) > int64(p.cfg.Open) {
 			p.open.Add(-1)
@@ -38,7 +38,7 @@ func (s *Step) open(ctx context.Context, id string, payload []byte, at time.Dura
 	m.order++
 	m.runs++
 	r := sh.borrow()
-	r.m, r.id, r.order, r.parent, r.attempt = m, id, m.order, 0, m.attempt
+	r.s, r.at, r.m, r.id, r.order, r.parent, r.attempt = s, at, m, id, m.order, 0, m.attempt
 	switch {
 	case again && around != nil && around.m == m: // a workflow in a workflow
 		r.parent, r.attempt = around.order, m.attemptOf(s)
@@ -49,8 +49,8 @@ func (s *Step) open(ctx context.Context, id string, payload []byte, at time.Dura
 			r.attempt = more(r.attempt)
 		}
 	}
-	sp := Span{s: s, r: r, at: at, seq: r.seq}
-	n := sp.start(d)
+	sp := Span{r: r, seq: r.seq}
+	n := r.start(d)
 	if n == 0 && !again {
 		m.mute = true
 		sh.untold++

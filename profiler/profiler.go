@@ -122,7 +122,7 @@ func New(cfg Config) (*Profiler, error) {
 	}
 	p.shards = make([]shard, n)
 	for i := range p.shards {
-		p.shards[i].init(max(cfg.Buffer/n, 16))
+		p.shards[i].init(p, max(cfg.Buffer/n, 16))
 	}
 	for _, pl := range cfg.Plugins {
 		if f, ok := pl.(Fencer); ok {

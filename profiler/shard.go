@@ -13,7 +13,8 @@ const maxFailed = 1024
 // shard has the messages whose ids fall to it, and their events. All events of
 // a message go through one shard: that keeps their order.
 type shard struct {
-	mu     sync.Mutex // guards all below, and the messages of the shard
+	p      *Profiler
+	mu     sync.Mutex // guards all that follows, and the messages of the shard
 	buf    []Event
 	spare  []Event // takes turns with buf
 	limit  int     // of buf, but for ends of steps whose start is told
@@ -29,7 +30,8 @@ type shard struct {
 	_ [64]byte // shards do not share a cache line
 }
 
-func (sh *shard) init(limit int) {
+func (sh *shard) init(p *Profiler, limit int) {
+	sh.p = p
 	sh.limit = limit
 	sh.buf = make([]Event, 0, limit)
 	sh.open = map[string]*message{}
@@ -47,14 +49,15 @@ func (sh *shard) count(s *Stats) {
 }
 
 // lock locks; with Block it first waits for room, without the lock.
-func (sh *shard) lock(p *Profiler) {
+func (sh *shard) lock() {
 	sh.mu.Lock()
-	if len(sh.buf) >= sh.limit && p.cfg.Overflow == Block {
-		sh.wait(p)
+	if len(sh.buf) >= sh.limit && sh.p.cfg.Overflow == Block {
+		sh.wait()
 	}
 }
 
-func (sh *shard) wait(p *Profiler) {
+func (sh *shard) wait() {
+	p := sh.p
 	for len(sh.buf) >= sh.limit && !sh.closed && p.state.Load() == running {
 		if sh.room == nil {
 			sh.room = make(chan struct{})
@@ -105,7 +108,6 @@ func (p *Profiler) told(n, limit int) {
 
 // message is one that is, or was, in flight.
 type message struct {
-	p       *Profiler
 	sh      *shard
 	id      string
 	flow    *Step         // its workflow

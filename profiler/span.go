@@ -19,9 +19,7 @@ const (
 // Span is one run of a step with one message. Its zero value does nothing. It
 // may be copied; it ends once.
 type Span struct {
-	s   *Step
 	r   *run
-	at  time.Duration
 	seq uint32 // r is this span's while it has this number
 }
 
@@ -31,6 +29,8 @@ type run struct {
 	sh *shard // for ever the same
 
 	// The span's while it lasts.
+	s             *Step
+	at            time.Duration
 	m             *message // nil: outside of any workflow
 	id            string
 	cancel        context.CancelFunc // of a fenced step; nil: none
@@ -56,7 +56,7 @@ func (sh *shard) borrow() *run {
 // give takes it back. The shard is locked.
 func (sh *shard) give(r *run) {
 	r.seq++
-	r.m, r.id, r.cancel = nil, "", nil
+	r.s, r.m, r.id, r.cancel = nil, nil, "", nil
 	r.next, sh.free = sh.free, r
 }
 
@@ -125,7 +125,7 @@ func (s *Step) enterSlow(ctx context.Context, id string, payload []byte, at time
 	}
 	fenced, err := sp.fence(ctx)
 	if err != nil {
-		sp.finish(Failed, time.Since(s.p.base), textOf(err))
+		sp.finish(Failed, textOf(err), false)
 		return ctx, Span{}, err
 	}
 	return fenced, sp, nil
@@ -145,13 +145,13 @@ func (s *Step) join(ctx context.Context, id string, at time.Duration) (Span, err
 	var m *message
 	var parent uint32
 	var sh *shard
-	if c := scopeOf(ctx); c != nil && c.m.p == p && (id == "" || id == c.m.id) {
+	if c := scopeOf(ctx); c != nil && c.m.sh.p == p && (id == "" || id == c.m.id) {
 		m, parent = c.m, c.order
 		id, sh = m.id, m.sh
 	} else {
 		sh = p.shard(id)
 	}
-	sh.lock(p)
+	sh.lock()
 	if m == nil && id != "" {
 		if m = sh.open[id]; m != nil {
 			parent = 1
@@ -163,7 +163,7 @@ func (s *Step) join(ctx context.Context, id string, at time.Duration) (Span, err
 		return Span{}, err
 	}
 	r := sh.borrow()
-	r.m, r.id, r.order, r.parent, r.attempt = m, id, 0, parent, 1
+	r.s, r.at, r.m, r.id, r.order, r.parent, r.attempt = s, at, m, id, 0, parent, 1
 	if m != nil {
 		m.order++
 		r.order = m.order
@@ -171,8 +171,8 @@ func (s *Step) join(ctx context.Context, id string, at time.Duration) (Span, err
 			r.attempt = m.attemptOf(s)
 		}
 	}
-	sp := Span{s: s, r: r, at: at, seq: r.seq}
-	n := sp.start(nil)
+	sp := Span{r: r, seq: r.seq}
+	n := r.start(nil)
 	sh.mu.Unlock()
 	p.told(n, sh.limit)
 	return sp, nil
@@ -190,8 +190,7 @@ func (sh *shard) ignore(m *message) error {
 
 // start adds the step's start to the buffer if there is room, and returns how
 // many events there are then, or 0. The shard is locked.
-func (sp *Span) start(d *Detail) int {
-	r := sp.r
+func (r *run) start(d *Detail) int {
 	sh := r.sh
 	n := len(sh.buf)
 	if n >= sh.limit || sh.closed || r.m != nil && r.m.mute {
@@ -200,7 +199,7 @@ func (sp *Span) start(d *Detail) int {
 		return 0
 	}
 	sh.buf = append(sh.buf, Event{
-		ID: r.id, Step: sp.s, At: sp.at, Detail: d,
+		ID: r.id, Step: r.s, At: r.at, Detail: d,
 		Order: r.order, Parent: r.parent, Attempt: r.attempt, Phase: Started,
 	})
 	sh.events++
@@ -225,63 +224,57 @@ func (sp Span) End(err *error) {
 		sp.panicked(r)
 		panic(r)
 	}
-	var e error
-	if err != nil {
-		e = *err
+	if err != nil && *err != nil {
+		sp.finish(Failed, textOf(*err), false)
+		return
 	}
-	sp.end(e)
-}
-
-func (sp *Span) end(err error) {
-	now := time.Since(sp.s.p.base)
-	switch {
-	case err != nil:
-		sp.finish(Failed, now, textOf(err))
-	case (sp.s.kind == Workflow || sp.s.fenced || now-sp.at >= longStep) && exiting():
-		sp.finish(Exited, now, "")
-	default:
-		sp.finish(Completed, now, "")
-	}
+	sp.finish(Completed, "", true)
 }
 
 // exiting says whether runtime.Goexit called End. The stack above it: Callers,
-// exiting, end, End.
+// exiting, finish, End.
 func exiting() bool {
 	var pc [1]uintptr
 	return runtime.Callers(4, pc[:]) == 1 && runtime.FuncForPC(pc[0]-1).Name() == "runtime.Goexit"
 }
 
 // panicked tells of a panic with the value r and waits until it is heard.
-func (sp *Span) panicked(r any) {
-	sp.finish(Panicked, time.Since(sp.s.p.base), cut(fmt.Sprint("panic: ", r)))
+func (sp Span) panicked(r any) {
+	sp.finish(Panicked, cut(fmt.Sprint("panic: ", r)), false)
 	ctx, cancel := context.WithTimeout(context.Background(), flushPanic)
 	defer cancel()
-	_ = sp.s.p.Flush(ctx) // as far as it goes
+	_ = sp.r.sh.p.Flush(ctx) // as far as it goes
 }
 
-// finish tells that the step has ended, once.
-func (sp *Span) finish(phase Phase, now time.Duration, text string) {
+// finish tells that the step has ended, once. look is for End: a Completed may
+// be an Exited.
+func (sp Span) finish(phase Phase, text string, look bool) {
 	var d *Detail
 	if text != "" {
 		d = &Detail{Err: text}
 	}
-	p, r := sp.s.p, sp.r
+	r := sp.r
 	sh := r.sh
+	p := sh.p
+	now := time.Since(p.base)
 	sh.mu.Lock()
 	if r.seq != sp.seq {
 		sh.mu.Unlock()
 		return
 	}
+	if look && (r.s.kind == Workflow || r.s.fenced || now-r.at >= longStep) && exiting() {
+		phase = Exited
+	}
 	if r.index < 0 && len(sh.buf) >= sh.limit && p.cfg.Overflow == Block {
-		sh.wait(p) // the start was not told, so the end needs room
+		sh.wait() // the start was not told, so the end needs room
 	}
 	n := 0
 	if m := r.m; m != nil && m.ended {
 		sh.late++
 	} else {
-		n = sp.tell(phase, now, d)
+		n = r.tell(phase, now, d)
 		if m != nil {
-			sp.settle(phase)
+			r.settle(phase)
 		}
 	}
 	cancel := r.cancel
@@ -295,13 +288,12 @@ func (sp *Span) finish(phase Phase, now time.Duration, text string) {
 
 // tell adds the step's end to the buffer, or makes its start there an end. It
 // returns how many events there are if one was added. The shard is locked.
-func (sp *Span) tell(phase Phase, now time.Duration, d *Detail) int {
-	r := sp.r
+func (r *run) tell(phase Phase, now time.Duration, d *Detail) int {
 	m, sh := r.m, r.sh
 	if r.index >= 0 && r.gen == sh.gen && (m == nil || m.order == r.order) && !sh.closed {
 		// Nothing of the message began since: the two become one.
 		e := &sh.buf[r.index]
-		e.Phase, e.At, e.Took = phase, now, now-sp.at
+		e.Phase, e.At, e.Took = phase, now, now-r.at
 		if d != nil {
 			if e.Detail != nil {
 				d.Payload = e.Detail.Payload
@@ -315,7 +307,7 @@ func (sp *Span) tell(phase Phase, now time.Duration, d *Detail) int {
 		return 0
 	}
 	sh.buf = append(sh.buf, Event{
-		ID: r.id, Step: sp.s, At: now, Took: now - sp.at, Detail: d,
+		ID: r.id, Step: r.s, At: now, Took: now - r.at, Detail: d,
 		Order: r.order, Parent: r.parent, Attempt: r.attempt, Phase: phase,
 	})
 	sh.events++
@@ -324,23 +316,23 @@ func (sp *Span) tell(phase Phase, now time.Duration, d *Detail) int {
 
 // settle keeps the message's books when a step of it has ended. The shard is
 // locked.
-func (sp *Span) settle(phase Phase) {
-	m, sh := sp.r.m, sp.r.sh
+func (r *run) settle(phase Phase) {
+	m, sh := r.m, r.sh
 	if phase != Completed {
-		m.fail(sp.s)
+		m.fail(r.s)
 	}
-	if sp.s.kind != Workflow {
+	if r.s.kind != Workflow {
 		return
 	}
 	if m.runs--; m.runs == 0 {
 		m.ended = true
 		delete(sh.open, m.id)
-		sp.s.p.open.Add(-1)
+		sh.p.open.Add(-1)
 	}
 	if phase == Completed {
 		delete(sh.failed, m.id)
 	} else {
-		sh.fail(m.id, sp.r.attempt)
+		sh.fail(m.id, r.attempt)
 	}
 }
 

@@ -1,9 +1,6 @@
 package profiler
 
-import (
-	"context"
-	"time"
-)
+import "context"
 
 // Do runs fn as the step and returns its error. An empty id stands for the
 // message that ctx belongs to.
@@ -32,16 +29,16 @@ func (s *Step) Do(ctx context.Context, id string, fn func(ctx context.Context) e
 }
 
 // returned ends the run of a function that came back.
-func (sp *Span) returned(err error) {
+func (sp Span) returned(err error) {
 	if err != nil {
-		sp.finish(Failed, time.Since(sp.s.p.base), textOf(err))
+		sp.finish(Failed, textOf(err), false)
 		return
 	}
-	sp.finish(Completed, time.Since(sp.s.p.base), "")
+	sp.finish(Completed, "", false)
 }
 
 // guard, deferred, ends the run of a function that did not come back.
-func (sp *Span) guard(returned *bool) {
+func (sp Span) guard(returned *bool) {
 	if *returned {
 		return
 	}
@@ -49,7 +46,7 @@ func (sp *Span) guard(returned *bool) {
 		sp.panicked(r)
 		panic(r)
 	}
-	sp.finish(Exited, time.Since(sp.s.p.base), "")
+	sp.finish(Exited, "", false)
 }
 
 // Wrap makes fn a step for messages that know their id. A message that has a
