@@ -2,12 +2,14 @@ package demo
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"net/rpc"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/interlok-ha/interlok-ha/admin"
+	"github.com/interlok-ha/interlok-ha/examples/orders/shop"
 	"github.com/interlok-ha/interlok-ha/internal/boottime"
 )
 
@@ -33,14 +35,14 @@ func (p *play) acts(ctx context.Context) error {
 		{"Hand over on purpose", "hand over on purpose", p.handOver},
 	} {
 		p.heading(n, act.title)
-		made, _ := p.world.source.count()
+		made, _ := p.world.source.Count()
 		s := &scene{Row: Row{Done: fmt.Sprintf("%d %s", n, act.done)}, first: made + 1, from: boottime.Now(), stalls: p.stallsNow()}
 		p.scenes = append(p.scenes, s)
 		err := act.play(ctx, s)
 		if err == nil {
 			err = p.settle(ctx, s)
 		}
-		s.last, _ = p.world.source.count()
+		s.last, _ = p.world.source.Count()
 		s.to = boottime.Now()
 		if err != nil {
 			return fmt.Errorf("act %d: %w", n, err)
@@ -68,10 +70,13 @@ func (p *play) kill(ctx context.Context, s *scene) error {
 	m, k := p.master(s)
 	p.strike("the kill")
 	p.change(func() {
-		p.note(m.name, harm, "killed with SIGKILL; its order processor must die with it")
+		p.note(m.name, harm, "killed with SIGKILL, in the middle of its work")
 	})
 	m.kill()
-	if err := p.successor(ctx, s, k); err != nil {
+	if err := p.successor(ctx, s); err != nil {
+		return err
+	}
+	if err := p.stopped(ctx, k); err != nil {
 		return err
 	}
 	if err := m.start(p.cfg.Environ); err != nil {
@@ -86,12 +91,12 @@ func (p *play) freeze(ctx context.Context, s *scene) error {
 	p.strike("the freeze")
 	p.change(func() {
 		m.frozen = true
-		p.note(m.name, harm, "frozen with SIGSTOP, and not its order processor")
+		p.note(m.name, harm, "frozen with SIGSTOP, in the middle of its work")
 	})
 	if err := m.signal(freeze); err != nil {
 		return err
 	}
-	if err := p.successor(ctx, s, k); err != nil {
+	if err := p.successor(ctx, s); err != nil {
 		return err
 	}
 	if err := p.writeStale(s, k); err != nil {
@@ -103,6 +108,9 @@ func (p *play) freeze(ctx context.Context, s *scene) error {
 		return err
 	}
 	if err := p.becomesSlave(ctx, m); err != nil {
+		return err
+	}
+	if err := p.stopped(ctx, k); err != nil {
 		return err
 	}
 	if err := p.settle(ctx, s); err != nil {
@@ -131,7 +139,10 @@ func (p *play) cut(ctx context.Context, s *scene) error {
 	if err := p.await(ctx, m.name+" to step down by itself", func() bool { return m.view.Type != "" && m.view.Role == admin.RoleSlave }); err != nil {
 		return err
 	}
-	if err := p.successor(ctx, s, k); err != nil {
+	if err := p.successor(ctx, s); err != nil {
+		return err
+	}
+	if err := p.stopped(ctx, k); err != nil {
 		return err
 	}
 	p.change(func() {
@@ -155,7 +166,10 @@ func (p *play) handOver(ctx context.Context, s *scene) error {
 		case err == nil && got != to:
 			return fmt.Errorf("%s was to reign, and %s does", to, got)
 		case err == nil:
-			if err := p.successor(ctx, s, k); err != nil {
+			if err := p.successor(ctx, s); err != nil {
+				return err
+			}
+			if err := p.stopped(ctx, k); err != nil {
 				return err
 			}
 			return p.becomesSlave(ctx, m)
@@ -192,13 +206,15 @@ func (p *play) strike(name string) {
 	p.change(func() { p.blow = blow{at: boottime.Now(), name: name} })
 }
 
-// successor waits for the next master and its first write, with old being the
-// order processor of the last one.
-func (p *play) successor(ctx context.Context, s *scene, old *work) error {
+// stopped waits for the end of an order processor.
+func (p *play) stopped(ctx context.Context, old *work) error {
+	return p.await(ctx, "the end of the order processor of "+old.Instance, func() bool { return old.ended > 0 })
+}
+
+// successor waits for the next master, for its first write, and for what became
+// of all that it found.
+func (p *play) successor(ctx context.Context, s *scene) error {
 	var k *work
-	if err := p.await(ctx, "the end of the order processor of "+s.Before, func() bool { return old.ended > 0 }); err != nil {
-		return err
-	}
 	if err := p.await(ctx, "a new master", func() bool {
 		k = p.world.current()
 		return p.crown.name != s.Before && k != nil && k.Instance == p.crown.name
@@ -207,12 +223,18 @@ func (p *play) successor(ctx context.Context, s *scene, old *work) error {
 	}
 	var last, first time.Duration
 	if err := p.await(ctx, "the first write of "+k.Instance, func() (ok bool) {
-		last, first, ok = p.world.sink.around(k.Token)
+		last, first, ok = p.world.sink.Around(k.Token)
 		return ok
 	}); err != nil {
 		return err
 	}
-	s.NoWriteMs, s.Redone = (first - last).Milliseconds(), k.missing
+	if err := p.await(ctx, "all that was in flight to be settled", func() bool {
+		n := len(p.handOvers)
+		return n > 0 && p.handOvers[n-1].to == k && p.handOvers[n-1].complete()
+	}); err != nil {
+		return err
+	}
+	s.NoWriteMs, s.Redone = (first - last).Milliseconds(), len(k.open)
 	p.crowned(s)
 	return nil
 }
@@ -251,8 +273,8 @@ func (p *play) settle(ctx context.Context, s *scene) error {
 		}); err != nil {
 			return err
 		}
-		made, _ := p.world.source.count()
-		if err := p.await(ctx, "messages to flow", func() bool { return p.world.sink.upTo() >= made+calm }); err != nil {
+		made, _ := p.world.source.Count()
+		if err := p.await(ctx, "messages to flow", func() bool { return p.world.sink.UpTo() >= made+calm }); err != nil {
 			return err
 		}
 		if again, err := p.changedHands(s); !again {
@@ -318,21 +340,21 @@ func (p *play) heardReigning(name string) (n int) {
 // writeStale writes to the sink what the old master might have: a message that
 // is not there yet, under the old token.
 func (p *play) writeStale(s *scene, old *work) error {
-	c, err := rpc.Dial("unix", p.world.path)
+	c, err := shop.Dial(p.world.path, p.world.path)
 	if err != nil {
 		return fmt.Errorf("reach the world: %w", err)
 	}
-	defer c.Close()
-	made, _ := p.world.source.count()
-	var v Verdict
-	if err := c.Call("World.Write", Record{Message: made + calm, Token: old.Token}, &v); err != nil {
+	defer func() { _ = c.Close() }()
+	made, _ := p.world.source.Count()
+	v, err := c.Write(context.Background(), shop.Write{ID: strconv.Itoa(made + calm), Token: old.Token})
+	if err != nil && !errors.Is(err, shop.ErrStale) {
 		return fmt.Errorf("write under the old token: %w", err)
 	}
 	p.change(func() {
 		p.note("", plain, "the demo writes to the sink under the old token of %s: %s", old.Instance, v)
 	})
 	s.replayed++
-	if v != Stale {
+	if v != shop.Stale {
 		return fmt.Errorf("the sink took a write under the old token of %s", old.Instance)
 	}
 	return nil

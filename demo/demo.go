@@ -26,6 +26,7 @@ const (
 	delay   = 200 * time.Millisecond // between two heartbeats
 	retries = 5
 	pace    = 20 * time.Millisecond // between two messages of the source
+	latency = 15 * time.Millisecond // that the sink takes to answer
 	calm    = 50                    // messages that must flow after each act
 	limit   = 10 * time.Second      // for anything to happen that should
 	tries   = 5                     // of a hand-over
@@ -47,8 +48,8 @@ type Config struct {
 	Keep    bool      // the temporary folder stays
 	// Environ is the environment of what is started.
 	Environ []string
-	// Binary is the file whose first arguments demo-node, demo-work and keeper
-	// lead to NodeMain, WorkMain and workload.KeeperMain.
+	// Binary is the file whose first arguments demo-node and keeper lead to
+	// NodeMain and workload.KeeperMain.
 	Binary string
 }
 
@@ -77,7 +78,7 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 	}
 	closing, closeWorld := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
-	wg.Go(func() { p.world.run(closing, pace) })
+	wg.Go(func() { p.world.run(closing, pace, latency) })
 	defer wg.Wait()
 	defer closeWorld()
 	defer p.end()
@@ -123,9 +124,10 @@ type play struct {
 		epoch uint64
 		at    time.Duration
 	}
-	torn  bool     // the master is cut off: two may work for a moment
-	fatal error    // an instance ended by itself
-	wrong []string // what did not go as it should
+	handOvers []*handOver
+	torn      bool     // the master is cut off: two may work for a moment
+	fatal     error    // an instance ended by itself
+	wrong     []string // what did not go as it should
 }
 
 // blow is something done to the master.
@@ -167,8 +169,8 @@ func newPlay(cfg Config, tell *teller, dir string) (*play, error) {
 		socket := filepath.Join(dir, name+".sock")
 		p.cast[name] = &instance{
 			board: b, name: name, binary: binary, client: admin.NewClient(socket),
-			args:   append([]string{"demo-node", socket, w.path, binary}, settings(dir, name, cluster, group, port)...),
-			onView: p.viewed, onEnd: p.endedByItself, onLog: p.logged,
+			args:   append([]string{"demo-node", socket, w.path}, settings(dir, name, cluster, group, port)...),
+			onView: p.viewed, onEnd: p.endedByItself, onLog: p.logged, onFound: p.found, onSettled: p.settled,
 		}
 	}
 	p.prologue(group, port)
@@ -215,11 +217,11 @@ func (p *play) fault(text string) {
 // finish ends the source, waits until all is taken, and has everybody leave.
 func (p *play) finish(ctx context.Context) {
 	p.tell.say(title, "\n"+rule("The end: the last messages, and all leave"))
-	p.world.source.close()
-	made, _ := p.world.source.count()
+	p.world.source.Close()
+	made, _ := p.world.source.Count()
 	// What is still missing then, the report counts as lost.
 	_ = p.board.await(ctx, limit, "the last message", func() bool {
-		return p.world.sink.upTo() >= made || !slices.ContainsFunc(names, func(name string) bool { return p.cast[name].up })
+		return p.world.sink.UpTo() >= made || !slices.ContainsFunc(names, func(name string) bool { return p.cast[name].up })
 	})
 	p.mu.Lock()
 	master := p.crown.name
@@ -243,11 +245,10 @@ func (p *play) finish(ctx context.Context) {
 
 // end kills what is left and returns when nothing is.
 func (p *play) end() {
-	p.world.source.close()
+	p.world.source.Close()
 	for _, i := range p.cast {
 		i.kill()
 	}
-	// Their keepers end the order processors.
 	if err := p.board.await(context.Background(), limit, "the end of the last order processor", func() bool { return p.world.current() == nil }); err != nil {
 		p.tell.say(bad, err.Error())
 		return

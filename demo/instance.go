@@ -3,6 +3,7 @@ package demo
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +16,7 @@ import (
 	"syscall"
 
 	"github.com/interlok-ha/interlok-ha/admin"
+	"github.com/interlok-ha/interlok-ha/examples/orders/shop"
 )
 
 // keptLines is how much of an instance's log is kept to be shown on failure.
@@ -23,14 +25,16 @@ const keptLines = 15
 // instance is one of the three, as a process that can be started more than once.
 type instance struct {
 	*board
-	name   string
-	binary string
-	args   []string // behind the binary
-	client *admin.Client
-	onView func(*instance, admin.Event) // told each event, under the board's lock
-	onEnd  func(*instance)              // told that the process ended by itself, likewise
-	onLog  func(*instance, string)      // told each line of the log
-	wg     sync.WaitGroup               // of all goroutines of all starts
+	name      string
+	binary    string
+	args      []string // behind the binary
+	client    *admin.Client
+	onView    func(*instance, admin.Event)     // told each event, under the board's lock
+	onEnd     func(*instance)                  // told that the process ended by itself, likewise
+	onLog     func(*instance, string)          // told each line of the log
+	onFound   func(*instance, []finding)       // told what it found in flight as a new master, likewise
+	onSettled func(*instance, shop.Settlement) // told what became of each, likewise
+	wg        sync.WaitGroup                   // of all goroutines of all starts
 
 	// All below is guarded by the board.
 	cmd    *exec.Cmd
@@ -56,7 +60,7 @@ func (i *instance) start(environ []string) error {
 		return err
 	}
 	// Not cmd's own pipes: the log's other end outlives the process, since its
-	// COMMAND holds it too.
+	// keeper holds it too.
 	outR, outW, err := os.Pipe()
 	if err != nil {
 		return err
@@ -109,13 +113,25 @@ func (i *instance) readLog(r io.ReadCloser) {
 // readAnswers takes in what the process says on its stdout.
 func (i *instance) readAnswers(life context.Context, r io.ReadCloser) {
 	defer r.Close()
-	for in := bufio.NewScanner(r); in.Scan(); {
+	in := bufio.NewScanner(r)
+	in.Buffer(nil, 1<<20)
+	for in.Scan() {
 		verb, rest, _ := strings.Cut(in.Text(), " ")
 		switch verb {
 		case "ready":
 			i.wg.Go(func() { i.follow(life) })
 		case "dropping":
 			i.change(func() { i.drops = rest })
+		case "found":
+			var list []finding
+			if json.Unmarshal([]byte(rest), &list) == nil {
+				i.change(func() { i.onFound(i, list) })
+			}
+		case "settled":
+			var s shop.Settlement
+			if json.Unmarshal([]byte(rest), &s) == nil {
+				i.change(func() { i.onSettled(i, s) })
+			}
 		case "reigns":
 			i.change(func() { i.reigns[rest]++ })
 		}
@@ -195,5 +211,6 @@ func settings(dir, name, cluster, group string, port int) []string {
 		fmt.Sprintf("failover.retries=%d", retries),
 		"failover.key.file=" + filepath.Join(dir, "key"),
 		"failover.state.dir=" + filepath.Join(dir, name),
+		"failover.profiler.payload=true",
 	}
 }

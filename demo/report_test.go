@@ -1,33 +1,41 @@
 package demo
 
 import (
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 	"unicode/utf8"
+
+	"github.com/interlok-ha/interlok-ha/examples/orders/shop"
 )
 
 func TestAudit(t *testing.T) {
-	write := func(at time.Duration, message int, token string) entry {
-		return entry{Record{message, token}, at}
+	write := func(at time.Duration, message int, token string, verdict ...shop.Verdict) shop.Entry {
+		e := shop.Entry{Write: shop.Write{ID: strconv.Itoa(message), Token: token}, Verdict: shop.Taken, At: at}
+		if len(verdict) > 0 {
+			e.Verdict = verdict[0]
+		}
+		return e
 	}
 	for _, c := range []struct {
-		name    string
-		journal []entry
-		want    Counts
+		name  string
+		books []shop.Entry
+		want  Counts
 	}{
-		{"all there", []entry{write(1, 2, token1), write(2, 1, token1), write(3, 3, token9)}, Counts{}},
-		{"one lost", []entry{write(1, 1, token1), write(2, 3, token1)}, Counts{Lost: 1}},
-		{"one twice", []entry{write(1, 1, token1), write(2, 2, token1), write(3, 3, token1), write(4, 1, token9)}, Counts{Twice: 1}},
-		{"one three times", []entry{write(1, 1, token1), write(2, 2, token1), write(3, 3, token1), write(4, 1, token9), write(5, 1, token9)}, Counts{Twice: 2}},
-		{"an old token", []entry{write(1, 1, token9), write(2, 2, token10), write(3, 3, token9)}, Counts{StaleTaken: 1}},
-		{"two old tokens in a row", []entry{write(1, 1, token9), write(2, 2, token1), write(3, 3, token1)}, Counts{StaleTaken: 2}},
+		{"all there", []shop.Entry{write(1, 2, token1), write(2, 1, token1), write(3, 3, token9)}, Counts{}},
+		{"one lost", []shop.Entry{write(1, 1, token1), write(2, 3, token1)}, Counts{Lost: 1}},
+		{"one twice", []shop.Entry{write(1, 1, token1), write(2, 2, token1), write(3, 3, token1), write(4, 1, token9)}, Counts{Twice: 1, Doubled: 1}},
+		{"one three times", []shop.Entry{write(1, 1, token1), write(2, 2, token1), write(3, 3, token1), write(4, 1, token9), write(5, 1, token9)}, Counts{Twice: 2, Doubled: 1}},
+		{"an old token", []shop.Entry{write(1, 1, token9), write(2, 2, token10), write(3, 3, token9)}, Counts{StaleTaken: 1}},
+		{"two old tokens in a row", []shop.Entry{write(1, 1, token9), write(2, 2, token1), write(3, 3, token1)}, Counts{StaleTaken: 2}},
 		{"nothing", nil, Counts{Lost: 3}},
-		{"one that was never made", []entry{write(1, 1, token1), write(2, 2, token1), write(3, 3, token1), write(4, 4, token1)}, Counts{}},
-		{"old, but not in this time", []entry{write(1, 1, token9), write(2, 2, token9), write(99, 3, token1)}, Counts{}},
-		{"older than one of an earlier time", []entry{write(-1, 9, token9), write(1, 1, token1), write(2, 2, token9), write(3, 3, token9)}, Counts{StaleTaken: 1}},
+		{"refused", []shop.Entry{write(1, 1, token9), write(2, 2, token1, shop.Stale), write(3, 2, token9), write(4, 1, token9, shop.Repeat), write(99, 3, token9), write(99, 3, token9, shop.Repeat)}, Counts{StaleRefused: 1, RepeatsRefused: 1}},
+		{"one that was never made", []shop.Entry{write(1, 1, token1), write(2, 2, token1), write(3, 3, token1), write(4, 4, token1)}, Counts{}},
+		{"old, but not in this time", []shop.Entry{write(1, 1, token9), write(2, 2, token9), write(99, 3, token1)}, Counts{}},
+		{"older than one of an earlier time", []shop.Entry{write(-1, 9, token9), write(1, 1, token1), write(2, 2, token9), write(3, 3, token9)}, Counts{StaleTaken: 1}},
 	} {
-		if got := audit(c.journal, 1, 3, 0, 50); got != c.want {
+		if got := audit(c.books, 1, 3, 0, 50); got != c.want {
 			t.Errorf("%s: got %+v, want %+v", c.name, got, c.want)
 		}
 	}
@@ -55,26 +63,32 @@ func TestJudge(t *testing.T) {
 // it belongs, and what comes after the last act counts there.
 func TestReportOfScenes(t *testing.T) {
 	clock := time.Duration(0)
-	k := newSink(func() time.Duration { return clock })
-	s := newSource()
+	k := shop.NewSink(func() time.Duration { return clock })
+	s := shop.NewSource()
 	for range 6 {
-		s.make()
+		s.Make()
 	}
 	p := &play{board: newBoard(), world: &world{source: s, sink: k}, scenes: []*scene{
 		{Row: Row{Done: "0 start", Before: "-", After: "a", EpochAfter: 1}, first: 1, last: 2, from: 0, to: 10},
 		{Row: Row{Done: "1 kill", Before: "a", After: "b", EpochBefore: 1, EpochAfter: 9, Redone: 2, replayed: 1}, first: 3, last: 4, from: 10, to: 20},
 	}}
+	b := &work{Attachment: shop.Attachment{Instance: "b", Token: token9}}
+	p.handOvers = []*handOver{
+		{scene: 0, to: &work{}, found: []finding{{"1", "price"}}}, // the first has no predecessor
+		{scene: 1, to: b, found: []finding{{"2", "publish"}, {"3", "price"}}, settled: []shop.Settlement{{ID: "2", Did: shop.DidPublish, Answer: shop.Repeat}}},
+		{scene: 1, to: b, settled: []shop.Settlement{{ID: "4", Did: shop.DidEnd}}},
+	}
 	for _, w := range []struct {
 		at      time.Duration
-		message int
+		message string
 		token   string
 	}{
-		{1, 2, token1}, {2, 2, token1}, // message 1 is lost, and a repeat refused
-		{11, 3, token9}, {12, 4, token1}, // a stale write refused
-		{13, 4, token9}, {25, 5, token9}, // after the last act; 6 is lost
+		{1, "2", token1}, {2, "2", token1}, // message 1 is lost, and a repeat refused
+		{11, "3", token9}, {12, "4", token1}, // a stale write refused
+		{13, "4", token9}, {25, "5", token9}, // after the last act; 6 is lost
 	} {
 		clock = w.at
-		k.write(Record{w.message, w.token})
+		k.Write(shop.Write{ID: w.message, Token: w.token})
 	}
 	r := p.report()
 	if got, want := r.Acts[0].Counts, (Counts{Lost: 1, RepeatsRefused: 1}); got != want {
@@ -83,7 +97,11 @@ func TestReportOfScenes(t *testing.T) {
 	if got, want := r.Acts[1].Counts, (Counts{Lost: 1, StaleRefused: 1}); got != want {
 		t.Errorf("second act: got %+v, want %+v", got, want)
 	}
-	want := Sums{Made: 6, Taken: 4, Redone: 2, Replayed: 1, Counts: Counts{Lost: 2, StaleRefused: 1, RepeatsRefused: 1}}
+	handOver := HandOver{InFlight: 2, Again: 1, SinkHad: 1, Closed: 1}
+	if r.Acts[0].HandOver != (HandOver{}) || r.Acts[1].HandOver != handOver {
+		t.Errorf("hand-overs: got %+v and %+v, want none and %+v", r.Acts[0].HandOver, r.Acts[1].HandOver, handOver)
+	}
+	want := Sums{Made: 6, Taken: 4, Redone: 2, Replayed: 1, Once: 4, HandOver: handOver, Counts: Counts{Lost: 2, StaleRefused: 1, RepeatsRefused: 1}}
 	if r.Sums != want {
 		t.Errorf("sums: got %+v, want %+v", r.Sums, want)
 	}
@@ -97,9 +115,9 @@ func TestTable(t *testing.T) {
 		Seconds: 9.5,
 		Acts: []Row{
 			{Done: "0 start", Before: "-", After: "a", EpochAfter: 1, NoMasterMs: 620},
-			{Done: "4 hand over on purpose", Before: "a", After: "b", EpochBefore: 1, EpochAfter: 12, NoMasterMs: 10100, NoWriteMs: 12345, Counts: Counts{Lost: 1234, Twice: 5, StaleTaken: 1, StaleRefused: 12}},
+			{Done: "4 hand over on purpose", Before: "a", After: "b", EpochBefore: 1, EpochAfter: 12, NoMasterMs: 10100, NoWriteMs: 12345, Counts: Counts{Lost: 1234, Twice: 5, StaleTaken: 1, StaleRefused: 12}, HandOver: HandOver{InFlight: 12, Anew: 3, Again: 4, SinkHad: 2, Closed: 5, Untold: 1}},
 		},
-		Sums: Sums{Made: 12345, Taken: 11111, Redone: 1, Replayed: 1, Counts: Counts{Lost: 1234, StaleRefused: 1234}},
+		Sums: Sums{Made: 123456, Once: 111111, Redone: 1, Replayed: 1, Counts: Counts{Lost: 12345, Doubled: 1234, StaleTaken: 1234, StaleRefused: 12345, RepeatsRefused: 1234}},
 	}
 	plain := func(s string) string { return s }
 	text := func() string {
@@ -117,8 +135,10 @@ func TestTable(t *testing.T) {
 		"what was done           master  epoch   no master  no write  lost  twice  stale\n",
 		"0 start                 - → a   - → 1      0.62 s         -     0      0    0/0\n",
 		"4 hand over on purpose  a → b   1 → 12    10.10 s   12.35 s  1234      5   1/12\n",
-		"12345 messages made, 11111 taken, 1234 lost, 0 done twice at the sink.\n",
-		"1 message begun by one master, not finished, and done by the next.\n",
+		"what the new master found  in flight  anew  again  had  closed  untold\n",
+		"4 hand over on purpose            12     3      4    2       5       1\n",
+		"123456 messages made, 111111 at the sink exactly once: 12345 lost, 1234 twice.\n",
+		"1234 repeats refused there; under an old token 12345 writes refused, 1234 taken.\n",
 		"All went as it should, in 9.5 s.\n",
 	} {
 		if !strings.Contains(good, want) {

@@ -17,13 +17,14 @@ func (p *play) prologue(group string, port int) {
 only, group %s, port %d. The delay is %d ms × %d, a fifth of the
 default, so that a dead master is missed after %g s instead of 5 s.
 
-The master runs an order processor. It takes numbered messages from a source, %d
-a second, works %d ms on each, several at a time, and writes them to a sink. The
-sink takes a message once. Source and sink refuse a fencing token older than one
-they have seen. This processor keeps no state in the cache: a new master asks
-the sink what is missing. Interrupt it at any time; nothing stays behind.`,
+The master runs the program of examples/orders. It takes orders from a source,
+%d a second, leads each through three services, and publishes an invoice to a
+sink, %d at a time. Each step is told to the slaves, the publish before it runs:
+so a new master knows what was in flight, and how far each message had come. The
+sink takes each id once. Source and sink refuse a fencing token older than one
+they have seen. Interrupt it at any time; nothing stays behind.`,
 		group, port, delay.Milliseconds(), retries, (delay*retries).Seconds(),
-		time.Second/pace, (steps*stepTime).Milliseconds()))
+		time.Second/pace, hands))
 }
 
 func (p *play) heading(number int, text string) {
@@ -79,11 +80,7 @@ func (p *play) logged(i *instance, line string) {
 }
 
 func (p *play) workBegun(k *work) {
-	redo := ""
-	if len(p.world.works) > 1 {
-		redo = fmt.Sprintf("; to do again: %s", plural(k.missing, "message"))
-	}
-	p.note(k.Instance, quiet, "its order processor starts, process %d%s", k.PID, redo)
+	p.note(k.Instance, quiet, "its order processor starts, process %d", k.PID)
 	for _, other := range p.world.works {
 		if other == k {
 			break
@@ -91,17 +88,20 @@ func (p *play) workBegun(k *work) {
 		if other.ended > 0 && other.ended <= k.Started {
 			continue
 		}
-		if p.torn {
-			p.note(k.Instance, harm, "and that of %s is not dead yet: only the token protects the sink", other.Instance)
-			continue
+		switch {
+		case p.cast[other.Instance].frozen:
+			p.note(k.Instance, harm, "and that of %s stands still in the middle of its work", other.Instance)
+		case p.torn:
+			p.note(k.Instance, harm, "and that of %s has not ended yet: the token protects the sink", other.Instance)
+		default:
+			p.wrong = append(p.wrong, fmt.Sprintf("the order processor of %s began before that of %s had ended, process %d", k.Instance, other.Instance, other.PID))
+			p.note(k.Instance, bad, "%s", p.wrong[len(p.wrong)-1])
 		}
-		p.wrong = append(p.wrong, fmt.Sprintf("the order processor of %s began before that of %s was dead, process %d", k.Instance, other.Instance, other.PID))
-		p.note(k.Instance, bad, "%s", p.wrong[len(p.wrong)-1])
 	}
 }
 
 func (p *play) workEnded(k *work) {
-	p.note(k.Instance, quiet, "its order processor is dead, process %d", k.PID)
+	p.note(k.Instance, quiet, "its order processor has ended, process %d", k.PID)
 }
 
 func seconds(d time.Duration) string { return fmt.Sprintf("%.2f s", d.Seconds()) }

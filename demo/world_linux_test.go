@@ -2,16 +2,25 @@ package demo
 
 import (
 	"context"
-	"net/rpc"
+	"errors"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/interlok-ha/interlok-ha/examples/orders/shop"
 )
 
-// stand is a world with its socket, and no clock: messages come by source.make.
+// Tokens as an instance makes them: 20 digits of the epoch, then the instance.
+const (
+	token1  = "00000000000000000001-ff000000000000000000000000000000"
+	token9  = "00000000000000000009-10000000000000000000000000000000"
+	token10 = "00000000000000000010-00000000000000000000000000000000"
+)
+
+// stand is a world with its socket, and no clock: orders come by source.Make.
 func stand(t *testing.T) *world {
 	t.Helper()
 	w, err := newWorld(newBoard(), filepath.Join(t.TempDir(), "w"))
@@ -22,7 +31,7 @@ func stand(t *testing.T) *world {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		w.run(ctx, time.Hour)
+		w.run(ctx, time.Hour, 0)
 	}()
 	t.Cleanup(func() { cancel(); <-done })
 	return w
@@ -40,9 +49,9 @@ func sleeper(t *testing.T) *exec.Cmd {
 	return cmd
 }
 
-func dial(t *testing.T, w *world) *rpc.Client {
+func dial(t *testing.T, w *world) *shop.Client {
 	t.Helper()
-	c, err := rpc.Dial("unix", w.path)
+	c, err := shop.Dial(w.path, w.path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,57 +59,61 @@ func dial(t *testing.T, w *world) *rpc.Client {
 	return c
 }
 
-// One master's processor dies with messages in hand, the next one is told of
-// them, and from its first word on the old one gets and writes nothing.
+// The world knows what the old master had in hand when the next one comes.
 func TestWorldAcrossMasters(t *testing.T) {
 	w := stand(t)
 	for range 4 {
-		w.source.make()
+		w.source.Make()
 	}
-	old, oldProcess := dial(t, w), sleeper(t)
-	var undone []int
-	if err := old.Call("World.Begin", Beginning{Token: token1, Instance: "a", PID: oldProcess.Process.Pid}, &undone); err != nil || len(undone) > 0 {
-		t.Fatalf("begin: %v, undone %v", err, undone)
-	}
-	var n int
-	for want := 1; want <= 3; want++ {
-		if err := old.Call("World.Take", token1, &n); err != nil || n != want {
-			t.Fatalf("take: got %d, %v; want %d", n, err, want)
-		}
-	}
-	var v Verdict
-	if err := old.Call("World.Write", Record{2, token1}, &v); err != nil || v != Taken {
-		t.Fatalf("write: got %q, %v", v, err)
-	}
-
-	next, nextProcess := dial(t, w), sleeper(t)
-	if err := next.Call("World.Begin", Beginning{Token: token9, Instance: "b", PID: nextProcess.Process.Pid}, &undone); err != nil || !slices.Equal(undone, []int{1, 3}) {
-		t.Fatalf("begin: %v, undone %v, want 1 and 3", err, undone)
-	}
-	if err := old.Call("World.Write", Record{1, token1}, &v); err != nil || v != Stale {
-		t.Errorf("old write: got %q, %v; want %q", v, err, Stale)
-	}
-	if err := old.Call("World.Take", token1, &n); err == nil || !strings.Contains(err.Error(), errStale.Error()) {
-		t.Errorf("old take: got %d, %v; want %v", n, err, errStale)
-	}
-	again := dial(t, w)
-	if err := again.Call("World.Begin", Beginning{Token: token1, Instance: "a", PID: oldProcess.Process.Pid}, &undone); err == nil {
-		t.Error("an order processor began under an old token")
-	}
-	if err := next.Call("World.Take", token9, &n); err != nil || n != 4 {
-		t.Errorf("take: got %d, %v; want 4", n, err)
-	}
-}
-
-// The world sees an order processor die, and hangs up on it.
-func TestWorldSeesDeath(t *testing.T) {
-	w := stand(t)
-	c, process := dial(t, w), sleeper(t)
-	var undone []int
-	if err := c.Call("World.Begin", Beginning{Token: token1, PID: process.Process.Pid}, &undone); err != nil {
+	old := dial(t, w)
+	first := shop.Attachment{Token: token1, Instance: "a", PID: sleeper(t).Process.Pid}
+	if err := old.Attach(first); err != nil {
 		t.Fatal(err)
 	}
-	taking := c.Go("World.Take", token1, new(int), nil) // nothing is there to take
+	for want := 1; want <= 3; want++ {
+		if o, ok, err := old.Take(t.Context(), token1); o.Number != want || !ok || err != nil {
+			t.Fatalf("take: got %d, %v, %v; want %d", o.Number, ok, err, want)
+		}
+	}
+	if v, err := old.Write(t.Context(), shop.Write{ID: "2", Token: token1}); v != shop.Taken || err != nil {
+		t.Fatalf("write: got %q, %v", v, err)
+	}
+	if err := old.Ack(token1, 2); err != nil {
+		t.Fatal(err)
+	}
+	next := dial(t, w)
+	if err := next.Attach(shop.Attachment{Token: token9, Instance: "b", PID: sleeper(t).Process.Pid}); err != nil {
+		t.Fatal(err)
+	}
+	if v, err := old.Write(t.Context(), shop.Write{ID: "1", Token: token1}); v != shop.Stale || !errors.Is(err, shop.ErrStale) {
+		t.Errorf("old write: got %q, %v; want %q", v, err, shop.Stale)
+	}
+	w.change(func() {
+		k := w.current()
+		if k == nil || k.Instance != "b" || !slices.Equal(k.open, []int{1, 3}) {
+			t.Errorf("current: got %+v, want b and the orders 1 and 3", k)
+		}
+		if w.works[0].ended > 0 {
+			t.Error("the old one has ended")
+		}
+	})
+	if err := old.Leave(first); err != nil {
+		t.Fatal(err)
+	}
+	w.change(func() {
+		if w.works[0].ended == 0 || w.works[1].ended > 0 {
+			t.Errorf("after a left: %+v, %+v", w.works[0], w.works[1])
+		}
+	})
+}
+
+// The world sees an order processor die.
+func TestWorldSeesDeath(t *testing.T) {
+	w := stand(t)
+	process := sleeper(t)
+	if err := dial(t, w).Attach(shop.Attachment{Token: token1, PID: process.Process.Pid}); err != nil {
+		t.Fatal(err)
+	}
 	w.change(func() {
 		if k := w.current(); k == nil || k.PID != process.Process.Pid {
 			t.Errorf("current: got %+v", k)
@@ -112,11 +125,6 @@ func TestWorldSeesDeath(t *testing.T) {
 	if err := w.await(t.Context(), time.Minute, "the death", func() bool { return w.current() == nil }); err != nil {
 		t.Fatal(err)
 	}
-	<-taking.Done
-	w.source.make()
-	if _, handed := w.source.count(); handed != 0 {
-		t.Error("a dead process was handed a message")
-	}
 }
 
 func TestWorldRefusesNoProcess(t *testing.T) {
@@ -124,12 +132,8 @@ func TestWorldRefusesNoProcess(t *testing.T) {
 	process := sleeper(t)
 	_ = process.Process.Kill()
 	_ = process.Wait()
-	var undone []int
-	err := dial(t, w).Call("World.Begin", Beginning{Token: token9, PID: process.Process.Pid}, &undone)
+	err := dial(t, w).Attach(shop.Attachment{Token: token9, PID: process.Process.Pid})
 	if err == nil || !strings.Contains(err.Error(), "open process") {
 		t.Errorf("got %v", err)
-	}
-	if v := w.sink.write(Record{1, token1}); v != Taken {
-		t.Errorf("its token counts: %q", v)
 	}
 }

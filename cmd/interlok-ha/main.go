@@ -36,8 +36,6 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 			return workload.KeeperMain(args[1:], environ)
 		case "demo-node":
 			return demo.NodeMain(args[1:], environ, stdin, stdout, stderr)
-		case "demo-work":
-			return demo.WorkMain(args[1:], environ, stderr)
 		}
 	}
 	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, environ: environ}

@@ -21,6 +21,7 @@ const module = "github.com/interlok-ha/interlok-ha"
 var floors = [][]string{
 	{"cmd/interlok-ha"},
 	{"demo"},
+	{"examples/orders/shop"},
 	{"node"},
 	{"config"},
 	{"admin", "workload", "weave"},

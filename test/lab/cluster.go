@@ -138,6 +138,9 @@ type Run struct {
 	Name    string
 	Set     []string // key=value, besides those of the cluster
 	Command []string
+	// Program is what is started in place of the program under test with its
+	// verb run; it gets the same flags.
+	Program []string
 	Prefix  []string // words before the program, such as ip netns exec X
 	Env     []string
 	Console bool // the log is for people, not JSON
@@ -161,8 +164,12 @@ func (c *Cluster) Run(r Run) *Instance {
 	if r.Console {
 		format = "console"
 	}
-	args := slices.Concat(r.Prefix, []string{
-		binary, "run", "--log-format", format, "--name", r.Name, "--cluster", c.Name,
+	program := r.Program
+	if len(program) == 0 {
+		program = []string{binary, "run"}
+	}
+	args := slices.Concat(r.Prefix, program, []string{
+		"--log-format", format, "--name", r.Name, "--cluster", c.Name,
 		"--set", "failover.interface=" + r.Interface,
 		"--set", "failover.group=" + c.Group.String(),
 		"--set", fmt.Sprintf("failover.port=%d", c.Port),

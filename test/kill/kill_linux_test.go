@@ -1,0 +1,192 @@
+package kill
+
+import (
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/interlok-ha/interlok-ha/admin"
+	"github.com/interlok-ha/interlok-ha/test/lab"
+	"github.com/interlok-ha/interlok-ha/workload"
+)
+
+var (
+	kills    = flag.Int("kills", 4, "how often the master is killed with SIGKILL")
+	stops    = flag.Int("stops", 1, "how often it is frozen with SIGSTOP, and woken when another reigns")
+	unfenced = flag.Int("unfenced", 4, "how often it is killed with the fence off")
+)
+
+// soon bounds what should happen at once, on a machine that is busy.
+const soon = 20 * time.Second
+
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 {
+		switch os.Args[1] {
+		case "keeper":
+			os.Exit(workload.KeeperMain(os.Args[2:], os.Environ()))
+		case instanceVerb:
+			os.Exit(instanceMain(os.Args[2:]))
+		}
+	}
+	os.Exit(m.Run())
+}
+
+// TestFenced is the promise: whatever was published, the next master knows.
+func TestFenced(t *testing.T) {
+	p := newPlay(t, false)
+	for n := range *kills + *stops {
+		// The freezes lie between the kills, the first one early.
+		if *stops > 0 && n%((*kills+*stops)/(*stops)) == 1 && p.frozen < *stops {
+			p.freeze()
+		} else {
+			p.kill()
+		}
+	}
+	v := p.end()
+	for _, fault := range v.Faults {
+		t.Error(fault)
+	}
+	if v.Unknown+v.Twice+v.Lost+v.TakenTwice+v.StaleTaken > 0 {
+		t.Errorf("%v", v)
+	}
+}
+
+// TestUnfenced shows that TestFenced would see it: with the fence off there are
+// messages that were published without the next master's knowing.
+func TestUnfenced(t *testing.T) {
+	p := newPlay(t, true)
+	for range *unfenced {
+		p.kill()
+	}
+	v := p.end()
+	if v.Unknown == 0 {
+		t.Errorf("with the fence off no message was unknown to the next master: this test sees nothing. %v", v)
+	}
+	if v.Lost+v.TakenTwice+v.StaleTaken > 0 { // source and sink are as strict as ever
+		t.Errorf("%v; %q", v, v.Faults)
+	}
+}
+
+// play is a cluster of three under load.
+type play struct {
+	*lab.Cluster
+	t        *testing.T
+	m        *market
+	unfenced bool
+	n        int // instances so far
+	reigns   int // masters that have reported
+	killed   int
+	frozen   int
+	master   *lab.Instance
+	at       time.Time
+}
+
+func newPlay(t *testing.T, unfenced bool) *play {
+	p := &play{Cluster: lab.New(t, lab.Fast...), t: t, unfenced: unfenced, at: time.Now()}
+	p.m = open(t, p.Dir+"/market")
+	t.Cleanup(func() { // a keeper stays for as long as somebody may ask for its word
+		for _, i := range p.Others(nil) {
+			_ = syscall.Kill(i.PID, syscall.SIGCONT)
+			i.Signal(syscall.SIGTERM)
+		}
+		for _, i := range p.Others(nil) {
+			i.Exit(soon)
+		}
+	})
+	for range 3 {
+		p.start()
+	}
+	p.ready()
+	return p
+}
+
+// start starts one more instance.
+func (p *play) start() {
+	p.t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.n++
+	program := []string{self, instanceVerb, "-market", p.m.addr}
+	if p.unfenced {
+		program = append(program, "-unfenced")
+	}
+	p.Run(lab.Run{Name: fmt.Sprintf("n%d", p.n), Program: program})
+}
+
+// ready waits for a master that works, with two slaves in step, and lets it work
+// for a while.
+func (p *play) ready() {
+	p.t.Helper()
+	p.master = p.Settled(soon)
+	p.master.WaitStatus("two slaves in step", soon, func(s admin.Status) bool { return s.Cache != nil && len(s.Cache.InSync) == 2 })
+	p.works(20 + rand.IntN(200))
+}
+
+// works waits until the sink has taken some more.
+func (p *play) works(more int) {
+	p.t.Helper()
+	from := p.m.sink.UpTo()
+	lab.Wait(p.t, "messages to flow", soon, func() bool { return p.m.sink.UpTo() >= from+more })
+}
+
+// successor waits for the report of a new master.
+func (p *play) successor() {
+	p.t.Helper()
+	had := p.reigns
+	lab.Wait(p.t, "a new master", soon, func() bool {
+		p.reigns = len(p.m.audit.reports())
+		return p.reigns > had
+	})
+}
+
+func (p *play) kill() {
+	p.t.Helper()
+	p.reigns = len(p.m.audit.reports())
+	p.killed++
+	p.master.KillHard()
+	p.successor()
+	p.start()
+	p.ready()
+}
+
+func (p *play) freeze() {
+	p.t.Helper()
+	p.reigns = len(p.m.audit.reports())
+	p.frozen++
+	old := p.master
+	old.Signal(syscall.SIGSTOP)
+	p.successor()
+	p.works(100)
+	old.Signal(syscall.SIGCONT)
+	old.WaitState(admin.StateSlave, soon)
+	p.ready()
+}
+
+// end lets the last messages through, and judges.
+func (p *play) end() Verdict {
+	p.t.Helper()
+	p.m.stop()
+	var made int
+	lab.Wait(p.t, "the last message", soon, func() bool {
+		made, _ = p.m.source.Count()
+		return p.m.sink.UpTo() >= made
+	})
+	reports := p.m.audit.reports()
+	v := judge(p.m.sink.Books(), reports, made)
+	open := 0
+	for _, r := range reports {
+		for _, k := range r.Knows {
+			if k == Open {
+				open++
+			}
+		}
+	}
+	p.t.Logf("%d kills, %d freezes in %.1f s: %v; new masters found %d open publishes", p.killed, p.frozen, time.Since(p.at).Seconds(), v, open)
+	return v
+}
