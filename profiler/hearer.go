@@ -13,6 +13,7 @@ type hearer struct {
 	p    *Profiler
 	pl   Plugin
 	wake chan struct{} // there are events, or the end
+	most int           // events queued; more than all shards have
 	room chan struct{} // the queue was emptied
 	gone chan struct{} // closed when the goroutine has ended
 
@@ -49,7 +50,11 @@ func (f *flush) done() {
 }
 
 func newHearer(p *Profiler, pl Plugin) *hearer {
-	return &hearer{p: p, pl: pl, wake: make(chan struct{}, 1), room: make(chan struct{}, 1), gone: make(chan struct{})}
+	return &hearer{
+		p: p, pl: pl,
+		most: 4 * max(p.cfg.Buffer, minBuffer*len(p.shards)),
+		wake: make(chan struct{}, 1), room: make(chan struct{}, 1), gone: make(chan struct{}),
+	}
 }
 
 func (h *hearer) count(s *Stats) {
@@ -64,11 +69,11 @@ func (h *hearer) count(s *Stats) {
 // room, but for no longer than until the plugin is stuck.
 func (h *hearer) put(events []Event) {
 	h.mu.Lock()
-	if len(h.queue)+len(events) > h.p.cfg.Buffer && h.p.cfg.Overflow == Block {
+	if len(h.queue)+len(events) > h.most && h.p.cfg.Overflow == Block {
 		h.wait(len(events))
 	}
 	h.judge()
-	if len(h.queue)+len(events) <= h.p.cfg.Buffer || len(h.queue) == 0 {
+	if len(h.queue)+len(events) <= h.most || len(h.queue) == 0 {
 		h.queue = append(h.queue, events...)
 		h.in += uint64(len(events))
 	} else {
@@ -84,7 +89,7 @@ func (h *hearer) squeeze(events []Event) {
 	var lost uint64
 	for i := range events {
 		e := &events[i]
-		if e.Step.kind == Workflow && e.Phase != Started && len(h.queue) < 4*h.p.cfg.Buffer {
+		if e.Step.kind == Workflow && e.Phase != Started && len(h.queue) < 2*h.most {
 			h.queue = append(h.queue, *e)
 			h.in++
 		} else {
@@ -99,7 +104,7 @@ func (h *hearer) squeeze(events []Event) {
 func (h *hearer) wait(n int) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	for len(h.queue) > 0 && len(h.queue)+n > h.p.cfg.Buffer && !h.judge() {
+	for len(h.queue) > 0 && len(h.queue)+n > h.most && !h.judge() {
 		left := h.p.cfg.Patience
 		if h.busy {
 			left -= time.Since(h.p.base) - h.since
@@ -177,6 +182,9 @@ func (h *hearer) run() {
 			close(h.gone)
 			return
 		}
+		h.mu.Lock()
+		h.say(fmt.Sprintf("profiler: plugin %T called runtime.Goexit", h.pl))
+		h.mu.Unlock()
 		h.done(true)
 		go h.run()
 	}()
@@ -237,7 +245,7 @@ func (h *hearer) done(broke bool) {
 	h.out += uint64(len(h.spare))
 	h.busy, h.stuck = false, false
 	clear(h.spare)
-	if cap(h.spare) > 2*h.p.cfg.Buffer {
+	if cap(h.spare) > 2*h.most {
 		h.spare = nil
 	} else {
 		h.spare = h.spare[:0]

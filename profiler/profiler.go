@@ -26,7 +26,7 @@ const (
 type Config struct {
 	Plugins    []Plugin
 	Overflow   Overflow
-	Buffer     int           // events that may wait, shared out between the shards, and as many for each plugin; 0: 16384
+	Buffer     int           // events that may wait, and four times as many for each plugin; 0: 16384
 	Flush      time.Duration // how long an event waits for others at most; 0: 2 ms
 	Patience   time.Duration // a plugin that long in one Observe is stuck; 0: 1 s
 	Open       int           // messages in flight that are told of; one more is not; 0: 100000
@@ -95,6 +95,9 @@ type Profiler struct {
 	prefix   string        // of ids given to messages that have none
 }
 
+// minBuffer is the least room of a shard.
+const minBuffer = 16
+
 const (
 	created = iota
 	running
@@ -122,7 +125,7 @@ func New(cfg Config) (*Profiler, error) {
 	}
 	p.shards = make([]shard, n)
 	for i := range p.shards {
-		p.shards[i].init(p, max(cfg.Buffer/n, 16))
+		p.shards[i].init(p, max(cfg.Buffer/n, minBuffer))
 	}
 	for _, pl := range cfg.Plugins {
 		if f, ok := pl.(Fencer); ok {
