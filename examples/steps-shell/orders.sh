@@ -1,0 +1,80 @@
+#!/bin/sh
+# A workload in shell that tells the cluster where its messages are.
+#
+#	interlok-ha run -- examples/steps-shell/orders.sh INBOX SINK
+#
+# Each file in INBOX is an order, its name the id. It is validated, then given
+# to SINK, a command that is called with the id, the file and the fencing token,
+# and must take each id once: see sink.sh. When a master dies, its successor
+# knows which orders were under way, and which of them may be out already.
+#
+# Needs curl 7.76 or later.
+set -eu
+inbox=$1
+sink=$2
+
+# call PATH [CURL OPTION...]. An answer that is no success ends the script:
+# `interlok-ha run` starts it again, or another instance is master by now.
+call() {
+	path=$1
+	shift
+	curl -sS --fail-with-body --unix-socket "$INTERLOK_HA_SOCKET" "$@" "http://instance$path"
+}
+
+# report STEPS, one or an array. "Too much at once" is 429: curl waits as long
+# as the answer says, and tries again.
+report() {
+	call /v1/steps -o /dev/null --retry 10 -H 'Content-Type: application/json' --data-binary "$1"
+}
+
+# step ID KIND NAME PHASE [MORE] is one step as JSON.
+step() {
+	printf '{"id":"%s","kind":"%s","step":"%s","phase":"%s"%s}' "$1" "$2" "$3" "$4" "${5:-}"
+}
+
+# done_before ID: was it finished, here or by a predecessor?
+done_before() {
+	call "/v1/cache/FAILOVER_CACHE/$1" 2>/dev/null | grep -q '"state":"done"'
+}
+
+work() {
+	id=$1
+	file=$inbox/$id
+	if done_before "$id"; then
+		rm "$file"
+		return
+	fi
+	report "$(step "$id" workflow orders started)"
+	if ! [ -s "$file" ]; then
+		report "[$(step "$id" service validate failed ',"error":"the order is empty"'),$(step "$id" workflow orders failed)]"
+		mv "$file" "$inbox/.bad-$id"
+		return
+	fi
+	# The fence: a successor knows of the producer's start when this returns, or
+	# it does not return well, and nothing is published.
+	report "[$(step "$id" service validate completed),$(step "$id" producer publish started ',"fence":true')]"
+	if "$sink" "$id" "$file" "$(cat "$INTERLOK_HA_TOKEN_FILE")"; then
+		report "[$(step "$id" producer publish completed),$(step "$id" workflow orders completed)]"
+		rm "$file"
+	else
+		report "[$(step "$id" producer publish failed ',"error":"the sink does not take it"'),$(step "$id" workflow orders failed)]"
+	fi
+}
+
+# What was under way when this began: an order with "doubt" may be out already.
+left=$(call /v1/in-flight)
+case $left in
+*'"entries":[]'*) ;;
+*) echo "left in flight: $left" ;;
+esac
+
+while :; do
+	for file in "$inbox"/*; do
+		case ${file##*/} in
+		'*') ;;
+		*[!A-Za-z0-9._-]*) echo "not an id: $file" >&2 ;; # it would have to be escaped in JSON
+		*) work "${file##*/}" ;;
+		esac
+	done
+	sleep 1
+done

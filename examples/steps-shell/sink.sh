@@ -1,0 +1,11 @@
+#!/bin/sh
+# sink.sh ID FILE TOKEN puts the order into $OUTBOX, each id once. A link is
+# made or is not, also when two try at once; a copy could be left half done.
+#
+# An id that is there already is no fault: a message in doubt is sent again.
+set -eu
+id=$1
+tmp=$OUTBOX/.$$-$id
+cp "$2" "$tmp"
+ln "$tmp" "$OUTBOX/$id" 2>/dev/null || [ -e "$OUTBOX/$id" ]
+rm "$tmp"
