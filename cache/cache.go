@@ -45,6 +45,7 @@ type Cache struct {
 	released  uint64   // everything up to here is held by all in step
 	open      *group   // puts that no frame has carried yet
 	groups    []*group // puts that wait, in order
+	holds     []*hold  // others that wait for a record
 	room      chan struct{}
 	settled   chan struct{} // closed at the next ack, if somebody waits for one
 	hurry     chan struct{} // wakes the goroutine that looks for silent slaves
@@ -322,7 +323,10 @@ func (c *Cache) stepDown(err error) {
 	for _, g := range c.groups {
 		g.end(fmt.Errorf("%w any more: %w", err, ErrOutcome))
 	}
-	c.groups, c.open = nil, nil
+	for _, h := range c.holds {
+		h.done <- fmt.Errorf("%w any more: %w", err, ErrOutcome)
+	}
+	c.groups, c.open, c.holds = nil, nil, nil
 	for f := range c.followers {
 		if f.gone {
 			delete(c.followers, f) // its goroutines have ended, or will

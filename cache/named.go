@@ -67,48 +67,63 @@ func (n *Named) table() *table {
 // [ErrNotMaster], [ErrTooLarge], and ctx's, after which the entry may be there
 // or not.
 func (n *Named) Put(ctx context.Context, key string, value []byte) error {
-	return n.put(ctx, key, value, false)
+	_, g, err := n.write(ctx, key, value, false, true)
+	return g.result(ctx, err)
 }
 
 // PutInFlight writes an entry that is neither evicted nor expires until it is
 // put again with Put, or removed. If too many are in flight, a new one waits
 // until ctx ends; the error is then [ErrFull] joined with ctx's.
 func (n *Named) PutInFlight(ctx context.Context, key string, value []byte) error {
-	return n.put(ctx, key, value, true)
+	_, g, err := n.write(ctx, key, value, true, true)
+	return g.result(ctx, err)
 }
 
-func (n *Named) put(ctx context.Context, key string, value []byte, inFlight bool) error {
+// Write is Put, or PutInFlight, that waits neither for slaves nor for room: if
+// too many are in flight, the error is [ErrFull]. [Cache.Held] waits for the
+// record of that number; it is 0 for what is not replicated.
+func (n *Named) Write(ctx context.Context, key string, value []byte, inFlight bool) (number uint64, err error) {
+	number, _, err = n.write(ctx, key, value, inFlight, false)
+	return number, err
+}
+
+// write does all of a put but wait for its group, which is nil if wait is false.
+func (n *Named) write(ctx context.Context, key string, value []byte, inFlight, wait bool) (uint64, *group, error) {
 	if key == "" {
-		return ErrNoKey
+		return 0, nil, ErrNoKey
 	}
 	if len(key) > MaxKey || len(value) > MaxValue {
-		return fmt.Errorf("%w: a key has at most %d bytes and a value at most %d, these have %d and %d", ErrTooLarge, MaxKey, MaxValue, len(key), len(value))
+		return 0, nil, fmt.Errorf("%w: a key has at most %d bytes and a value at most %d, these have %d and %d", ErrTooLarge, MaxKey, MaxValue, len(key), len(value))
 	}
 	c := n.c
 	c.mu.Lock()
 	for {
 		if !c.writing {
 			c.mu.Unlock()
-			return c.refusal()
+			return 0, nil, c.refusal()
 		}
 		if !slices.Contains(c.own.index, n.table()) {
 			c.mu.Unlock()
-			return fmt.Errorf("%w: the cluster has %d caches already, under other names", ErrUnknown, MaxCaches)
+			return 0, nil, fmt.Errorf("%w: the cluster has %d caches already, under other names", ErrUnknown, MaxCaches)
 		}
 		if !inFlight || n.hasRoom(key) {
 			break
 		}
+		if !wait {
+			c.mu.Unlock()
+			return 0, nil, ErrFull
+		}
 		if err := c.waitRoom(ctx); err != nil {
-			return err
+			return 0, nil, err
 		}
 	}
 	t := n.table()
+	now := c.now() // here: to read a clock waits for what is being fetched from memory
 	old := t.get(key)
 	op, local := OpPut, t.spec.LocalPuts
 	if old != nil {
 		op, local = OpUpdate, t.spec.LocalUpdates
 	}
-	now := c.now()
 	var number uint64
 	if !local {
 		r := record{op: op, cache: c.indexOf(n.i), created: now, key: bytesOf(key), value: value}
@@ -128,18 +143,15 @@ func (n *Named) put(ctx context.Context, key string, value []byte, inFlight bool
 	c.count.Puts.Add(1)
 	c.wake()
 	var g *group
-	if t.spec.Synchronous && number != 0 {
+	if wait && t.spec.Synchronous && number != 0 {
 		g = c.wait(number)
 	}
 	acked, least := c.pace()
 	c.mu.Unlock()
-	if g != nil {
-		return g.wait(ctx)
-	}
-	if acked != nil {
+	if g == nil && acked != nil {
 		pause(ctx, acked, least)
 	}
-	return nil
+	return number, g, nil
 }
 
 // A master that outruns its slaves is slowed, so that they need no snapshot:
@@ -298,10 +310,7 @@ func (n *Named) Remove(ctx context.Context, key string) error {
 		}
 	}
 	c.mu.Unlock()
-	if g == nil {
-		return nil
-	}
-	return g.wait(ctx)
+	return g.result(ctx, nil)
 }
 
 // Get returns a copy of an entry. On the master it counts as use, and an entry

@@ -192,8 +192,9 @@ func (r *replica) fetch(recs []record) {
 		}
 	}
 	for _, e := range near {
-		if e != nil && e.key() != "" {
-			r.warm ^= e.n ^ uint64(e.key()[0])
+		if e != nil && e.keySize > 0 {
+			k := e.key()
+			r.warm ^= e.n ^ uint64(k[len(k)-1])
 		}
 	}
 }

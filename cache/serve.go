@@ -544,13 +544,14 @@ func (f *follower) ack(n, clock uint64) {
 		f.unanswered = now
 	}
 	if f.walk == nil && n >= f.mark {
-		if !f.inStep && c.leading && now-f.markAt <= c.cfg.SocketTimeout {
+		if !f.inStep && c.leading && now-f.markAt <= max(c.cfg.SocketTimeout, 2*c.pingEvery()) {
 			c.join(f)
 			c.lookSoon()
 		}
 		f.mark, f.markAt = c.own.ring.last, now
 	}
 	c.release()
+	c.settleHolds()
 	c.settle()
 	if f.sleeping && f.cur.n < f.from.ring.last {
 		f.poke()

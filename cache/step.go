@@ -10,10 +10,9 @@ import (
 // group is a set of puts that wait together: those that came while the frame
 // before them was on its way. That is the group commit.
 type group struct {
-	n       uint64 // the last of their records
-	members int    // how many slaves were in step when it was released
-	err     error
-	done    chan struct{}
+	n    uint64 // the last of their records
+	err  error
+	done chan struct{}
 }
 
 func (g *group) end(err error) {
@@ -21,7 +20,11 @@ func (g *group) end(err error) {
 	close(g.done)
 }
 
-func (g *group) wait(ctx context.Context) error {
+// result is err, or what becomes of the group; of none, nothing.
+func (g *group) result(ctx context.Context, err error) error {
+	if err != nil || g == nil {
+		return err
+	}
 	select {
 	case <-g.done:
 		return g.err
@@ -42,7 +45,7 @@ func (c *Cache) wait(n uint64) *group {
 	if c.open == nil {
 		c.open = &group{done: make(chan struct{})}
 		c.groups = append(c.groups, c.open)
-		if len(c.groups) == 1 && !c.sync {
+		if !c.sync {
 			c.lookSoon()
 		}
 	}
@@ -107,7 +110,6 @@ func (c *Cache) release() {
 	c.released = max(c.released, limit)
 	for len(c.groups) > 0 && c.groups[0].n <= c.released {
 		g := c.groups[0]
-		g.members = c.members
 		g.end(nil)
 		if c.open == g {
 			c.open = nil
@@ -141,6 +143,7 @@ func (c *Cache) leave(f *follower, why string) {
 	c.members--
 	f.poke() // it may wait for an ack
 	c.changed()
+	c.settleHolds()
 	c.tell(Event{Type: EventOutOfStep, Peer: f.instance, Name: f.name, Detail: why})
 	if c.members < c.needed() && len(c.groups) > 0 {
 		c.tellAlone()
@@ -190,7 +193,7 @@ func (c *Cache) pingEvery() time.Duration {
 
 // patience is how long a slave in step may be silent.
 func (c *Cache) patience() time.Duration {
-	if c.sync || len(c.groups) > 0 {
+	if c.sync || len(c.groups) > 0 || len(c.holds) > 0 {
 		return c.cfg.SocketTimeout
 	}
 	return max(c.cfg.SocketTimeout, 3*time.Second)
@@ -237,38 +240,86 @@ func (c *Cache) dropSilent() time.Duration {
 			}
 		}
 	}
-	if c.sync && c.members > 0 || len(c.groups) > 0 {
+	if c.sync && c.members > 0 || len(c.groups) > 0 || len(c.holds) > 0 {
 		return c.cfg.SocketTimeout / 4
 	}
 	return time.Second
 }
 
-// Flush returns when all slaves in step hold everything that was written
-// before the call. With none, [ErrNoReplica]; [ErrNotMaster] if mastership
-// ended meanwhile.
+// hold is a call that waits until slaves hold a record.
+type hold struct {
+	n    uint64
+	done chan error // of one
+}
+
+// Held returns when every slave in step, and at least one, holds record n; the
+// cache need not be synchronous. Without a slave in step, whatever
+// Config.WhenAlone says, [ErrNoReplica]; [ErrNotMaster] if mastership ended
+// meanwhile; and ctx's error.
+func (c *Cache) Held(ctx context.Context, n uint64) error {
+	c.mu.Lock()
+	return c.heldUnlock(ctx, n)
+}
+
+// Flush is [Cache.Held] for all that was written before the call.
 func (c *Cache) Flush(ctx context.Context) error {
 	c.mu.Lock()
+	return c.heldUnlock(ctx, c.own.ring.last)
+}
+
+func (c *Cache) heldUnlock(ctx context.Context, n uint64) error {
 	if !c.leading {
 		c.mu.Unlock()
 		return c.refusal()
 	}
-	if c.members == 0 {
+	over, err := c.holdOver(n)
+	if over {
 		c.mu.Unlock()
-		return ErrNoReplica
-	}
-	g := c.wait(c.own.ring.last)
-	c.wake()
-	c.mu.Unlock()
-	if g == nil {
-		return nil
-	}
-	if err := g.wait(ctx); err != nil {
 		return err
 	}
-	if g.members == 0 {
-		return ErrNoReplica
+	h := &hold{n, make(chan error, 1)}
+	c.holds = append(c.holds, h)
+	if len(c.holds) == 1 {
+		c.lookSoon()
 	}
-	return nil
+	c.wake()
+	c.mu.Unlock()
+	select {
+	case err := <-h.done:
+		return err
+	case <-ctx.Done():
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.holds = slices.DeleteFunc(c.holds, func(o *hold) bool { return o == h })
+		return ctx.Err()
+	}
+}
+
+// holdOver tells whether one who waits for record n need wait no more.
+func (c *Cache) holdOver(n uint64) (bool, error) {
+	if c.members == 0 {
+		return true, ErrNoReplica
+	}
+	for f := range c.followers {
+		if f.inStep && f.acked < max(n, c.setN) {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+// settleHolds ends the calls that need wait no more.
+func (c *Cache) settleHolds() {
+	if len(c.holds) == 0 {
+		return
+	}
+	c.holds = slices.DeleteFunc(c.holds, func(h *hold) bool {
+		over, err := c.holdOver(h.n)
+		if over {
+			h.done <- err
+		}
+		return over
+	})
 }
 
 // settle wakes those who wait for an ack.
