@@ -21,9 +21,9 @@ type book struct {
 	// load is what the cache says of a message: of an earlier attempt, here or
 	// by a predecessor.
 	load func(id string) (Message, bool)
-	// interrupted reports whether the work here is being ended: what fails now
-	// is not finished, and stays in flight.
-	interrupted func() bool
+	// interrupted reports whether the work here was being ended at that time:
+	// what failed then is not finished, and stays in flight.
+	interrupted func(at time.Time) bool
 }
 
 // flight is a message that is in flight here, or has just landed.
@@ -171,7 +171,10 @@ func (b *book) begin(f *flight, e *profiler.Event) *flight {
 	f.runs++
 	f.begun = e.At
 	f.Begun = uint64(max(0, e.At))
-	f.Workflow, f.Step = short(e.Step.Name()), short(e.Step.Name())
+	f.Workflow = short(e.Step.Name())
+	if !slices.ContainsFunc(f.Steps, func(s Step) bool { return s.Attempt == f.Attempts }) {
+		f.Step = f.Workflow // else a fence was ahead
+	}
 	f.Started = e.Time().UnixMilli()
 	f.Updated = f.Started
 	if e.Detail != nil && e.Detail.Payload != nil {
@@ -200,7 +203,7 @@ func (b *book) end(f *flight, e *profiler.Event) *flight {
 		f.done = true
 	} else {
 		f.Error = reason(e)
-		if b.interrupted != nil && b.interrupted() {
+		if b.interrupted != nil && b.interrupted(e.Time()) {
 			return f // its successor finds it
 		}
 	}

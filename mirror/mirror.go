@@ -24,9 +24,9 @@ type Config struct {
 	// Guard is the permission to work: is it open, and until when on
 	// CLOCK_BOOTTIME. Nil: open as long as the cache can be written.
 	Guard func() (open bool, until time.Duration)
-	// Interrupted reports whether the work here is being ended. A workflow that
-	// fails meanwhile is not finished and stays in flight. Nil: never.
-	Interrupted func() bool
+	// Interrupted reports whether the work here was being ended at that time. A
+	// workflow that failed then is not finished and stays in flight. Nil: never.
+	Interrupted func(at time.Time) bool
 	Log         zerolog.Logger
 }
 
@@ -183,28 +183,18 @@ func (m *Mirror) write(f *flight) (n uint64, err error) {
 	return n, err
 }
 
-// nobody waits with this context.
-var nobody = func() context.Context {
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	return ctx
-}()
-
 // put writes an entry and waits for nobody.
 func (m *Mirror) put(id string, value []byte, inFlight bool) (n uint64, err error) {
-	put := m.named.Put
-	if inFlight {
-		put = m.named.PutInFlight
-	}
-	err = put(nobody, id, value)
-	if errors.Is(err, context.Canceled) && !errors.Is(err, cache.ErrFull) {
-		err = nil // it is written; who waits for slaves waits elsewhere
-	}
-	return m.cfg.Cache.Pos().N, err
+	return m.named.Write(context.Background(), id, value, inFlight)
 }
 
 // held waits until all slaves in step, and at least one, hold record n.
-func (m *Mirror) held(ctx context.Context, _ uint64) error { return m.cfg.Cache.Flush(ctx) }
+func (m *Mirror) held(ctx context.Context, n uint64) error {
+	if n == 0 { // the cache keeps its puts to itself
+		return cache.ErrNoReplica
+	}
+	return m.cfg.Cache.Held(ctx, n)
+}
 
 func (m *Mirror) guard() (open bool, until time.Duration) {
 	if m.cfg.Guard == nil {

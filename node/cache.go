@@ -117,7 +117,7 @@ func (r *replicated) Open(epoch uint64) {
 	r.promote(epoch)
 	r.n.reign.Store(epoch)
 	r.n.mirror.Reset() // others may have reigned meanwhile
-	r.n.ending.Store(false)
+	r.n.ending.over()
 	r.Work.Open(epoch)
 }
 
@@ -128,7 +128,7 @@ func (r *replicated) Epoch(epoch uint64) {
 }
 
 func (r *replicated) Stop(planned bool) {
-	r.n.ending.Store(true)
+	r.n.ending.begin()
 	if !planned {
 		r.n.cache.Release()
 	}

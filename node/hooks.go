@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/interlok-ha/interlok-ha/config"
@@ -17,7 +18,7 @@ import (
 // openProfiler makes the hooks and the plugins that the settings name.
 func (n *Node) openProfiler() (err error) {
 	n.mirror, err = mirror.New(mirror.Config{
-		Cache: n.cache, Guard: n.guard, Interrupted: n.ending.Load, Log: n.o.Log,
+		Cache: n.cache, Guard: n.guard, Interrupted: n.ending.before, Log: n.o.Log,
 	})
 	if err != nil {
 		return err
@@ -43,6 +44,18 @@ func (n *Node) openProfiler() (err error) {
 		Token: func() string { return n.token(n.reign.Load()) },
 	})
 	return err
+}
+
+// ending is since when work is being ended.
+type ending struct{ since atomic.Pointer[time.Time] }
+
+func (e *ending) begin() { now := time.Now(); e.since.Store(&now) }
+func (e *ending) over()  { e.since.Store(nil) }
+
+// before reports whether that time is later.
+func (e *ending) before(at time.Time) bool {
+	since := e.since.Load()
+	return since != nil && !at.Before(*since)
 }
 
 // guard is the permission to work.

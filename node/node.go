@@ -88,8 +88,8 @@ type Node struct {
 	profiler  *profiler.Profiler
 	metrics   *metrics.Plugin
 	steps     *steps
-	reign     atomic.Uint64   // epoch under which the work was opened last
-	ending    atomic.Bool     // the work is being ended
+	reign     atomic.Uint64 // epoch under which the work was opened last
+	ending    ending
 	missed    map[string]bool // slaves out of step, "" for all; only for the goroutine of the cache's events
 	listen    *listen.Service
 	broadcast *broadcast.Service
