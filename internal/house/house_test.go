@@ -57,6 +57,9 @@ var tight = map[string][]string{
 	"weave/hook": {"profiler"},
 }
 
+// bare are rooms that use nothing but the standard library.
+var bare = []string{"profiler"}
+
 // core are the rooms without surroundings.
 var core = []string{"election", "heartbeat"}
 
@@ -166,6 +169,9 @@ func faults(f file) (list []string) {
 				add("imports %s: the core has no surroundings", p)
 			}
 		}
+		if first, _, _ := strings.Cut(p, "/"); slices.Contains(bare, f.room) && strings.Contains(first, ".") {
+			add("imports %s: it uses the standard library only", p)
+		}
 		if room, ok := strings.CutPrefix(p, module+"/"); ok {
 			if isOutside(room) {
 				add("imports %s, which is for tests", room)
@@ -242,6 +248,9 @@ func TestFaults(t *testing.T) {
 		{"node", `import "github.com/hashicorp/memberlist"`, "that is for"},
 		{"mirror", `import "github.com/hashicorp/golang-lru/v2/simplelru"`, "that is for"},
 		{"mirror", `import "` + module + `/cache"`, ""},
+		{"profiler", `import "sync/atomic"; import "context"`, ""},
+		{"profiler", `import "github.com/rs/zerolog"`, "standard library only"},
+		{"profiler", `import "` + module + `/internal/boottime"`, "standard library only"},
 		{"weave/hook", `import "` + module + `/profiler"; import "os"; var x = os.Getenv("A")`, ""},
 		{"weave", `import "` + module + `/profiler"`, "knows only"},
 		{"mirror", `import "` + module + `/heartbeat"`, "knows only"},
