@@ -23,7 +23,8 @@
 //	                                    application/octet-stream; orphan=1
 //	PUT  /v1/cache/{cache}/{key}        the body is the value; inFlight=1 pins it; timeoutMs=5000
 //	DELETE /v1/cache/{cache}/{key}      orphan=1 drops the orphans of that key instead
-//	GET  /v1/in-flight                  CachePage: cache=NAME after=KEY limit=100 workflow=NAME
+//	GET  /v1/in-flight                  CachePage: cache=NAME after=KEY limit=100 workflow=NAME;
+//	                                    its entries say which steps are open, and what may be out
 //	POST /v1/steps                      one Step or an array: what a workload does with its messages;
 //	                                    StepsAnswer; timeoutMs=5000 for a fence. 429 with Retry-After:
 //	                                    no room now; an error says how many were "taken" before it
