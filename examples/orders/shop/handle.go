@@ -63,9 +63,11 @@ func (w *Work) settle(ctx context.Context, j job) (err error) {
 	if err := w.Market.Ack(w.Master.Token(), j.Number); err != nil {
 		return err
 	}
-	w.mu.Lock()
-	delete(w.busy, id)
-	w.mu.Unlock()
+	if j.left == nil {
+		w.mu.Lock()
+		delete(w.busy, id)
+		w.mu.Unlock()
+	}
 	if (j.left != nil || s.Did == DidAck) && w.Settled != nil {
 		w.Settled(s)
 	}

@@ -54,7 +54,9 @@ type Work struct {
 	failed error                     // the first failure
 	left   []job                     // by the predecessor, and in nobody's hands yet
 	bare   map[string]mirror.Message // likewise, but the bytes are to come from the source
-	busy   map[string]bool           // ids in somebody's hands, or in left
+	// busy are ids that are in somebody's hands, or were left. The latter stay
+	// here: the source may have handed one out again just before its ack came.
+	busy map[string]bool
 }
 
 // job is an order to do.
@@ -171,7 +173,7 @@ func (w *Work) next(ctx context.Context) (j job, ok bool, err error) {
 	defer w.mu.Unlock()
 	id := j.ID()
 	if w.busy[id] {
-		return job{}, false, nil // it was left, and is in hand already
+		return job{}, false, nil // it was left: here it is the second time
 	}
 	w.busy[id] = true
 	if m, ok := w.bare[id]; ok {
