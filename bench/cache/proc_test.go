@@ -57,6 +57,7 @@ type answer struct {
 	Took time.Duration `json:",omitempty"`
 	// quantiles of what was measured
 	P50, P99, P999, Max time.Duration
+	WindowP99           time.Duration `json:",omitempty"` // median over windows
 
 	Gaps      int           `json:",omitempty"`
 	Entries   int           `json:",omitempty"`
@@ -214,5 +215,18 @@ func (i *instance) rss() int64 {
 		pages, _ := strconv.ParseInt(f[1], 10, 64)
 		return pages * int64(os.Getpagesize())
 	}
+	return 0
+}
+
+// stolen is how long the host of a virtual machine gave its processors to others
+// while they had something to do.
+func stolen(t testing.TB) time.Duration {
+	t.Helper()
+	b, err := os.ReadFile("/proc/stat")
+	if f := strings.Fields(string(b)); err == nil && len(f) > 8 {
+		ticks, _ := strconv.ParseInt(f[8], 10, 64)
+		return time.Duration(ticks) * 10 * time.Millisecond // USER_HZ is 100 everywhere
+	}
+	t.Fatal("what the host took: /proc/stat:", err)
 	return 0
 }
