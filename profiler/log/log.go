@@ -30,11 +30,11 @@ func level(p profiler.Phase) zerolog.Level {
 func (p *Plugin) Observe(batch []profiler.Event) {
 	for i := range batch {
 		e := &batch[i]
-		line := p.log.WithLevel(level(e.Phase))
-		if level(e.Phase) < p.log.GetLevel() || !line.Enabled() {
+		at := level(e.Phase)
+		if at < p.log.GetLevel() {
 			continue
 		}
-		line = line.Str("id", e.ID).Stringer("kind", e.Step.Kind()).Str("step", e.Step.Name())
+		line := p.log.WithLevel(at).Str("id", e.ID).Stringer("kind", e.Step.Kind()).Str("step", e.Step.Name())
 		if instance := e.Step.Instance(); instance != "" {
 			line = line.Str("instance", instance)
 		}
