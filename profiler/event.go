@@ -68,7 +68,8 @@ type Event struct {
 // Time is At as a wall clock time.
 func (e *Event) Time() time.Time { return e.Step.p.base.Add(e.At) }
 
-// Detail is what few events have.
+// Detail is what few events have. All plugins share it: it is not to be
+// changed.
 type Detail struct {
 	Err     string // of Failed and Panicked
 	Payload []byte // of a workflow's Started, if the profiler keeps payloads

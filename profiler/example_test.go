@@ -157,7 +157,7 @@ func ExampleProfiler_Room() {
 
 func ExampleProfiler_Base() {
 	p, stop := listen()
-	var when time.Duration = 3 * time.Second // Event.At
+	when := 3 * time.Second // as Event.At says
 	fmt.Println(p.Base().Add(when).Sub(p.Base()))
 	stop()
 	// Output: 3s

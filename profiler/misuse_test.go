@@ -140,6 +140,56 @@ func TestGoexit(t *testing.T) {
 	}
 }
 
+// End in a deferred function cannot recover; the message is not taken for done
+// all the same.
+func TestEndInDeferredFunction(t *testing.T) {
+	for name, test := range map[string]struct {
+		how  func()
+		want string
+	}{
+		"panics":  {func() { panic("boom") }, "m1 1/0 1 orders panicked panic"},
+		"nil map": {func() { var m map[int]int; m[1] = 1 }, "m1 1/0 1 orders panicked panic"},
+		"exits":   {runtime.Goexit, "m1 1/0 1 orders exited"},
+		"returns": {func() {}, "m1 1/0 1 orders completed"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				tp := new(tape)
+				p := start(t, profiler.Config{Plugins: []profiler.Plugin{tp}})
+				synctest.Wait()
+				flow := p.Workflow("orders")
+				go func() {
+					defer func() { _ = recover() }()
+					var err error
+					_, span := flow.Begin(t.Context(), "m1")
+					defer func() { span.End(&err) }()
+					test.how()
+				}()
+				synctest.Wait()
+				flush(t, p)
+				wantLines(t, tp, test.want)
+			})
+		})
+	}
+}
+
+// The context of another profiler's message is not ours.
+func TestOtherProfiler(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ours, theirs := new(tape), new(tape)
+		p := start(t, profiler.Config{Plugins: []profiler.Plugin{ours}})
+		q := start(t, profiler.Config{Plugins: []profiler.Plugin{theirs}})
+		synctest.Wait()
+		_ = q.Workflow("theirs").Do(t.Context(), "m1", func(ctx context.Context) error {
+			return p.Service("check").Do(ctx, "m1", work(nil))
+		})
+		flush(t, p)
+		flush(t, q)
+		wantLines(t, ours, "m1 0/0 1 check completed")
+		wantLines(t, theirs, "m1 1/0 1 theirs completed")
+	})
+}
+
 // With Begin and End a short step does not see Goexit; its workflow does.
 func TestGoexitOfShortSpan(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

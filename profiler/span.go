@@ -210,12 +210,13 @@ func (r *run) start(d *Detail) int {
 // End ends the run: completed, or failed if err points to an error. It may be
 // nil.
 //
-// It must be deferred by itself, as at Begin: then it sees a panic, tells of it, waits
-// until the plugins have heard (100 ms at most), and lets it go on with the
-// same value. It sees runtime.Goexit too, at the end of a workflow, of a
-// fenced step, and of any that took 100 µs; a shorter one is told as
-// completed, since the look costs more than all the rest. Do and Wrap are
-// exact for all.
+// It should be deferred by itself, as at Begin: then it sees a panic, tells of
+// it, waits until the plugins have heard (100 ms at most), and lets it go on
+// with the same value. If a function around it is deferred, a panic is told
+// without its text and without waiting. That, and runtime.Goexit, it sees at
+// the end of a workflow, of a fenced step, and of any that took 100 µs; a
+// shorter one is told as completed, since the look costs more than all the
+// rest. Do and Wrap are exact for all.
 func (sp Span) End(err *error) {
 	if sp.r == nil {
 		return // also for a panic, which passes by
@@ -231,11 +232,21 @@ func (sp Span) End(err *error) {
 	sp.finish(Completed, "", true)
 }
 
-// exiting says whether runtime.Goexit called End. The stack above it: Callers,
-// exiting, finish, End.
-func exiting() bool {
-	var pc [1]uintptr
-	return runtime.Callers(4, pc[:]) == 1 && runtime.FuncForPC(pc[0]-1).Name() == "runtime.Goexit"
+// unwinding says what has called End if it was not a return: Exited for
+// runtime.Goexit, Panicked for a panic that End could not recover because the
+// function around it was deferred, and else Completed. The stack above it:
+// Callers, unwinding, finish, End.
+func unwinding() Phase {
+	var pc [2]uintptr
+	for i := range runtime.Callers(4, pc[:]) {
+		switch runtime.FuncForPC(pc[i] - 1).Name() {
+		case "runtime.Goexit":
+			return Exited
+		case "runtime.gopanic":
+			return Panicked
+		}
+	}
+	return Completed
 }
 
 // panicked tells of a panic with the value r and waits until it is heard.
@@ -262,8 +273,10 @@ func (sp Span) finish(phase Phase, text string, look bool) {
 		sh.mu.Unlock()
 		return
 	}
-	if look && (r.s.kind == Workflow || r.s.fenced || now-r.at >= longStep) && exiting() {
-		phase = Exited
+	if look && (r.s.kind == Workflow || r.s.fenced || now-r.at >= longStep) {
+		if phase = unwinding(); phase == Panicked {
+			d = &Detail{Err: "panic"}
+		}
 	}
 	if r.index < 0 && len(sh.buf) >= sh.limit && p.cfg.Overflow == Block {
 		sh.wait() // the start was not told, so the end needs room
