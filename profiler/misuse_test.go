@@ -100,6 +100,7 @@ func TestUncaughtPanic(t *testing.T) {
 			t.Fatal(err)
 		}
 		_ = p.Workflow("orders").Do(context.Background(), "m1", breaks)
+		t.Fatal("the panic did not end the program") // and no child of a child
 	}
 	cmd := exec.Command(os.Args[0], "-test.run=^TestUncaughtPanic$")
 	cmd.Env = append(os.Environ(), "PROFILER_TEST_PANIC=1")
