@@ -171,7 +171,6 @@ func (s *steps) begin(step *profiler.Step, name stepName, st admin.Step) error {
 				left = append(left, span)
 			}
 		}
-		clear(first.steps)
 		left = append(left, first.span)
 	}
 	s.mu.Unlock()
@@ -218,7 +217,7 @@ func (s *steps) fence(ctx context.Context, step *profiler.Step, name stepName, m
 	fence := &admin.StepsFence{Token: s.cfg.Token()}
 	if until, ok := run.Deadline(); ok {
 		if fence.ForMs = time.Until(until).Milliseconds(); fence.ForMs <= 0 {
-			err := error(cache.ErrNotMaster)
+			err := cache.ErrNotMaster
 			span.End(&err)
 			return s.notMaster(err)
 		}

@@ -23,6 +23,7 @@ type recorder struct {
 	heard []string
 	// agree is what Fence does; nil: agree for a second.
 	agree func(ctx context.Context) error
+	stale bool          // Fence agrees when it is too late
 	hold  chan struct{} // Observe waits until it is closed; nil: it does not
 }
 
@@ -53,10 +54,18 @@ func (r *recorder) Fence(ctx context.Context, _ string, _ profiler.Event) (conte
 			return nil, fmt.Errorf("fence: %w", err)
 		}
 	}
+	if r.stale {
+		return stale{ctx}, nil
+	}
 	in, cancel := context.WithTimeout(ctx, time.Second)
 	context.AfterFunc(ctx, cancel)
 	return in, nil
 }
+
+// stale is a context whose time is over, and whose timer has not noticed.
+type stale struct{ context.Context }
+
+func (stale) Deadline() (time.Time, bool) { return time.Now(), true }
 
 // reporting is steps over a profiler that runs.
 type reporting struct {
@@ -271,6 +280,10 @@ func TestStepsFence(t *testing.T) {
 			r.refused(tt.kind, tt.says, "m1 producer p started fence")
 		}
 		r.mu().Lock()
+		r.agree, r.stale = nil, true
+		r.mu().Unlock()
+		r.refused(admin.KindNotMaster, "stop working", "m1 producer p started fence")
+		r.mu().Lock()
 		r.agree = func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
 		r.mu().Unlock()
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
@@ -286,8 +299,8 @@ func TestStepsFence(t *testing.T) {
 		r.mu().Lock()
 		defer r.mu().Unlock()
 		failed := slices.DeleteFunc(slices.Clone(r.heard), func(s string) bool { return !strings.Contains(s, "PRODUCER p failed") })
-		if len(failed) != 5 {
-			t.Errorf("heard %q; want five producers that failed", r.heard)
+		if len(failed) != 6 {
+			t.Errorf("heard %q; want six producers that failed", r.heard)
 		}
 	})
 }
