@@ -2,7 +2,6 @@ package franz
 
 import (
 	"context"
-	"runtime"
 	"strconv"
 	"sync"
 
@@ -48,15 +47,15 @@ type delivery struct {
 func (d *delivery) handle(ctx context.Context, fn func(context.Context, *kgo.Record) error, r *kgo.Record) (err error) {
 	returned := false
 	defer func() {
+		// In the first two cases the handler is never settled, so that nobody
+		// else ends the workflow.
 		if v := recover(); v != nil {
-			d.abandon()
 			defer d.span.End(&err) // sees the panic, and lets it go on
 			panic(v)
 		}
-		if !returned {
-			d.abandon()
-			defer d.span.End(&err)
-			runtime.Goexit() // go on with it
+		if !returned { // runtime.Goexit, which goes on by itself
+			d.span.End(&err)
+			return
 		}
 		d.settle(err)
 	}()
@@ -83,17 +82,10 @@ func (d *delivery) settle(err error) {
 		d.err = err
 	}
 	last := d.open == 1
-	d.open = max(0, d.open-1)
+	d.open--
 	err = d.err
 	d.mu.Unlock()
 	if last {
 		d.span.End(&err)
 	}
-}
-
-// abandon makes that nobody else ends the workflow.
-func (d *delivery) abandon() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.open = 0
 }

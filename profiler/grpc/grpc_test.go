@@ -28,12 +28,16 @@ type service struct {
 	inner *profiler.Step
 	mu    sync.Mutex
 	calls int
+	ids   []string // of a call that has more than one
 	over  chan struct{}
 }
 
 func (s *service) work(ctx context.Context, size int32) (*testpb.Payload, error) {
 	s.mu.Lock()
 	s.calls++
+	if md, _ := metadata.FromIncomingContext(ctx); len(md.Get(Key)) > 1 {
+		s.ids = md.Get(Key)
+	}
 	s.mu.Unlock()
 	_, span := s.inner.Begin(ctx, "")
 	span.End(nil)
@@ -142,7 +146,7 @@ func TestUnary(t *testing.T) {
 			t.Run(fmt.Sprint(tt.name, len(opts)), func(t *testing.T) {
 				var se, ce ear
 				sp, cp := listen(t, &se), listen(t, &ce)
-				cl, _ := dial(t, sp, cp, opts...)
+				cl, impl := dial(t, sp, cp, opts...)
 				ctx, span := cp.Workflow("w").Begin(t.Context(), "m1")
 				if tt.set != "" {
 					ctx = metadata.AppendToOutgoingContext(ctx, Key, tt.set)
@@ -154,8 +158,8 @@ func TestUnary(t *testing.T) {
 				span.End(nil)
 				equal(t, heard(t, cp, &ce), "m1 call "+tt.client, "m1 w completed")
 				equal(t, heard(t, sp, &se), tt.id+" inner completed", tt.id+" serve "+tt.server)
-				if len(ce.fenced) != len(opts) {
-					t.Errorf("fenced %q", ce.fenced)
+				if len(ce.fenced) != len(opts) || impl.ids != nil {
+					t.Errorf("fenced %q, ids %q", ce.fenced, impl.ids)
 				}
 			})
 		}

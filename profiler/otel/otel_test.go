@@ -75,7 +75,7 @@ func (r *rig) lines(t *testing.T) []string {
 		}
 		for _, a := range s.Attributes() {
 			if a.Key != "interlok.step.kind" {
-				line += fmt.Sprintf(" %s=%s", strings.TrimPrefix(string(a.Key), "interlok.step."), a.Value.Emit())
+				line += fmt.Sprintf(" %s=%s", strings.TrimPrefix(string(a.Key), "interlok.step."), a.Value.String())
 			}
 		}
 		if s.EndTime().Before(s.StartTime()) {
@@ -242,6 +242,11 @@ func TestHoles(t *testing.T) {
 		for i, ev := range all {
 			if mask&(1<<i) != 0 {
 				plugin.Observe([]profiler.Event{ev})
+			}
+		}
+		for _, m := range plugin.messages {
+			if len(m.spans) == 0 {
+				t.Errorf("mask %b: a message is kept for nothing", mask)
 			}
 		}
 		plugin.Close()

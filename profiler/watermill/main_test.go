@@ -50,10 +50,10 @@ func (e *ear) Fence(ctx context.Context, id string, _ profiler.Event) (context.C
 		return nil, e.shut
 	}
 	e.fenced = append(e.fenced, id)
-	return context.WithValue(ctx, fenceKey{}, true), nil
+	ctx, cancel := context.WithTimeout(ctx, time.Hour) // the guard's
+	context.AfterFunc(ctx, cancel)
+	return ctx, nil
 }
-
-type fenceKey struct{}
 
 // listen makes a profiler that runs until the test ends.
 func listen(t *testing.T, e *ear) *profiler.Profiler {

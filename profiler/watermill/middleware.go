@@ -2,16 +2,11 @@ package watermill
 
 import (
 	"context"
-	"errors"
-	"runtime"
 
 	"github.com/ThreeDotsLabs/watermill/message"
 
 	"github.com/interlok-ha/interlok-ha/profiler"
 )
-
-// errNacked is the fault of a workflow whose handler was content.
-var errNacked = errors.New("nacked")
 
 // ID is the id of a message: the handler's name, a slash and the UUID. It is
 // the UUID alone outside of a router, and "" without a UUID.
@@ -30,19 +25,26 @@ func Middleware(step *profiler.Step, id func(*message.Message) string) message.H
 	if id == nil {
 		id = ID
 	}
+	open := &deliveries{latest: map[string]*delivery{}}
 	return func(next message.HandlerFunc) message.HandlerFunc {
 		if step == nil {
 			return next
 		}
 		return func(msg *message.Message) ([]*message.Message, error) {
-			ctx, span := step.BeginPayload(msg.Context(), id(msg), msg.Payload)
+			id := id(msg)
+			open.settle(id)
+			ctx, span := step.BeginPayload(msg.Context(), id, msg.Payload)
 			msg.SetContext(ctx)
-			return handle(span, ctx, next, msg)
+			out, err := handle(span, ctx, next, msg)
+			if err == nil {
+				open.watch(id, span, msg)
+			}
+			return out, err
 		}
 	}
 }
 
-// handle runs next, and sees that the span is ended, now or later.
+// handle runs next. Unless all is well so far it ends the span.
 func handle(span profiler.Span, ctx context.Context, next message.HandlerFunc, msg *message.Message) (out []*message.Message, err error) {
 	returned := false
 	defer func() {
@@ -50,14 +52,13 @@ func handle(span profiler.Span, ctx context.Context, next message.HandlerFunc, m
 			defer span.End(&err) // sees the panic, and lets it go on
 			panic(v)
 		}
-		if !returned {
-			defer span.End(&err)
-			runtime.Goexit() // go on with it
+		if !returned { // runtime.Goexit, which goes on by itself
+			span.End(&err)
 		}
 	}()
 	out, err = next(msg)
 	returned = true
-	if err != nil || msg.Acked() == nil || msg.Nacked() == nil { // the last two: not made by NewMessage
+	if err != nil {
 		span.End(&err)
 		return out, err
 	}
@@ -66,17 +67,5 @@ func handle(span profiler.Span, ctx context.Context, next message.HandlerFunc, m
 			m.SetContext(ctx)
 		}
 	}
-	go settle(span, msg.Acked(), msg.Nacked())
 	return out, nil
-}
-
-// settle ends the span when the message is settled.
-func settle(span profiler.Span, acked, nacked <-chan struct{}) {
-	var err error
-	select {
-	case <-acked:
-	case <-nacked:
-		err = errNacked
-	}
-	span.End(&err)
 }
