@@ -35,7 +35,7 @@ func (t *transport) RoundTrip(r *http.Request) (resp *http.Response, err error) 
 	}
 	refused := t.step.Do(r.Context(), id, func(ctx context.Context) error {
 		sent = true
-		resp, err = t.send(ctx, r)
+		resp, err = t.send(ctx, r) //nolint:bodyclose // the body is for the caller of RoundTrip
 		if err == nil && resp.StatusCode >= 400 {
 			return fmt.Errorf("status %s", resp.Status)
 		}
