@@ -276,9 +276,12 @@ func (f *flight) stop(e *profiler.Event) bool {
 		if f.runs == 0 {
 			return false
 		}
-		f.Step = short(e.Step.Name())
+		name := short(e.Step.Name())
+		if !slices.ContainsFunc(f.marks, func(m mark) bool { return m.order > e.Order }) {
+			f.Step = name // else a fence was ahead
+		}
 		if e.Step.Kind() == profiler.Producer {
-			f.add(Step{f.Step, e.Step.Kind(), e.Phase, e.Order, f.Attempts}, m)
+			f.add(Step{name, e.Step.Kind(), e.Phase, e.Order, f.Attempts}, m)
 		}
 		return true
 	}

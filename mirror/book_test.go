@@ -120,6 +120,11 @@ func TestBook(t *testing.T) {
 		}, "in-flight orders/validate 1"},
 		{"short steps", func(p *tape) { p.observe(begin, at(3, h.validate, 2, done, 1), at(4, h.audit, 3, done, 1)) },
 			"in-flight orders/audit 1 audit:completed#3@1"},
+		{"a short step behind the fence that overtook it", func(p *tape) {
+			p.observe(begin)
+			p.fence(at(3, h.publish, 3, start, 0))
+			p.observe(at(2, h.validate, 2, done, 1), at(3, h.publish, 3, start, 0))
+		}, "in-flight orders/publish 1 publish:started#3@1"},
 		{"a producer that failed is a doubt", func(p *tape) {
 			p.observe(begin, at(2, h.audit, 2, start, 0), at(3, h.audit, 2, failed, 1))
 		}, "in-flight orders/audit 1 audit:failed#2@1 no stock"},
