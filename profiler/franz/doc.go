@@ -32,10 +32,11 @@
 //
 // # Fence
 //
-// Produce waits for the fence if its step has one; a fence that refuses is its
-// error, and then nothing was produced. The records are produced with the
-// context of the fence, which is how long the master is sure to be master; a
-// batch that is already on its way cannot be called back. A client has no way
+// Produce waits for the fence if its step has one. A fence that refuses is its
+// error, and then nothing was produced; so is a context without a message,
+// since a record has no id before it is produced. The records are produced with
+// the context of the fence, which is how long the master is sure to be master;
+// a batch that is already on its way cannot be called back. A client has no way
 // to refuse a record in a hook, so NewHook refuses a fenced step. Use for a
 // fenced producer a client without the hook, or each record is two steps.
 package franz
