@@ -32,6 +32,7 @@
 //
 // With a fenced step the request is not sent until the fence agreed. A fence
 // that refuses is the error of RoundTrip (inside the client's *url.Error), and
-// the request was not sent; so is one that belongs to no message. Until the headers are there the request also ends
-// with the fence's context, which is how long the master is sure to be master.
+// then the request was not sent; so is a request that belongs to no message.
+// Until the headers are there the request also ends with the fence's context,
+// which is how long the master is sure to be master.
 package httphook
