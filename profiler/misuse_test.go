@@ -148,10 +148,10 @@ func TestEndInDeferredFunction(t *testing.T) {
 		how  func()
 		want string
 	}{
-		"panics":  {func() { panic("boom") }, "m1 1/0 1 orders panicked panic"},
-		"nil map": {func() { var m map[int]int; m[1] = 1 }, "m1 1/0 1 orders panicked panic"},
-		"exits":   {runtime.Goexit, "m1 1/0 1 orders exited"},
-		"returns": {func() {}, "m1 1/0 1 orders completed"},
+		"panics":       {func() { panic("boom") }, "m1 1/0 1 orders panicked panic"},
+		"out of range": {func() { _ = make([]int, len(os.Args))[len(os.Args)] }, "m1 1/0 1 orders panicked panic"},
+		"exits":        {runtime.Goexit, "m1 1/0 1 orders exited"},
+		"returns":      {func() {}, "m1 1/0 1 orders completed"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -256,6 +256,93 @@ func TestDrop(t *testing.T) {
 	}
 }
 
+// A message whose start is not told stays untold when there is room again.
+func TestUntold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tp := new(tape)
+		p, err := profiler.New(profiler.Config{Plugins: []profiler.Plugin{tp}, Buffer: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		check := p.Service("check")
+		for range 100 { // all in m1's shard
+			_ = check.Do(t.Context(), "m1", work(nil))
+		}
+		ctx, span := p.Workflow("orders").Begin(t.Context(), "m1")
+		running, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- p.Run(running) }()
+		flush(t, p)
+		before := p.Stats()
+		_ = check.Do(ctx, "", work(nil))
+		span.End(nil)
+		flush(t, p)
+		if s := p.Stats(); s.Untold != 1 || s.Open != 0 || s.Dropped != before.Dropped+3 || s.Events != before.Events {
+			t.Errorf("%+v, before %+v", s, before)
+		}
+		_ = p.Workflow("orders").Do(t.Context(), "m1", work(nil)) // the next attempt is told
+		flush(t, p)
+		if got := tp.lines(); got[len(got)-1] != "m1 1/0 1 orders completed" {
+			t.Errorf("heard %q last", got[len(got)-1])
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// Who flushes is let go when the plugin is found stuck, and when Run ends; a
+// plugin that woke up can be found stuck again.
+func TestFlushOfStuck(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		wake := make(chan struct{})
+		p, err := profiler.New(profiler.Config{Plugins: []profiler.Plugin{observer(func([]profiler.Event) { <-wake })}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		running, cancel := context.WithCancel(t.Context())
+		ran := make(chan error, 1)
+		go func() { ran <- p.Run(running) }()
+		synctest.Wait()
+		check := p.Service("check")
+		for times := uint64(1); times <= 2; times++ {
+			_ = check.Do(t.Context(), "m1", work(nil))
+			flushed := make(chan error, 1)
+			go func() { flushed <- p.Flush(context.Background()) }()
+			time.Sleep(2 * time.Second)
+			select {
+			case err := <-flushed:
+				t.Fatalf("Flush did not wait: %v", err)
+			default:
+			}
+			_ = check.Do(t.Context(), "m1", work(nil)) // it is noticed with the next events
+			time.Sleep(time.Second)
+			if err := <-flushed; err != nil {
+				t.Errorf("Flush: %v", err)
+			}
+			if got := p.Stats().Stuck; got != times {
+				t.Errorf("stuck %d times, want %d", got, times)
+			}
+			wake <- struct{}{} // the first batch
+			wake <- struct{}{} // the second
+			synctest.Wait()
+		}
+		_ = check.Do(t.Context(), "m1", work(nil))
+		flushed := make(chan error, 1)
+		go func() { flushed <- p.Flush(context.Background()) }()
+		synctest.Wait()
+		cancel()
+		if err := <-flushed; !errors.Is(err, profiler.ErrNotRunning) {
+			t.Errorf("Flush: %v, want ErrNotRunning", err)
+		}
+		close(wake)
+		if err := <-ran; err != nil {
+			t.Errorf("Run: %v", err)
+		}
+	})
+}
+
 // Many goroutines, a small buffer and Block: all is heard, and in order.
 func TestBlockHearsAll(t *testing.T) {
 	tp := new(tape)

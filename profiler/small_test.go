@@ -102,6 +102,22 @@ func TestStep(t *testing.T) {
 	}
 }
 
+// Code without a context may pass none.
+func TestNoContext(t *testing.T) {
+	p, err := profiler.New(profiler.Config{Plugins: []profiler.Plugin{agrees{}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var none context.Context
+	for _, s := range []*profiler.Step{p.Workflow("a"), p.Service("a"), p.Service("a", profiler.Nest()), p.Producer("a", profiler.Fence())} {
+		for _, way := range ways {
+			if err := way.run(s, none, work(errRan)); err != errRan && way.name != "Begin" {
+				t.Errorf("%s: %v", way.name, err)
+			}
+		}
+	}
+}
+
 func TestConfig(t *testing.T) {
 	_, err := profiler.New(profiler.Config{
 		Buffer: -1, Flush: -1, Patience: -1, Open: -1, MaxPayload: -1, Overflow: 2, Plugins: []profiler.Plugin{nil},
