@@ -313,8 +313,11 @@ func idOf(t types.Type, from *types.Package) string {
 
 // text makes an expression of type t a string, or "".
 func text(t types.Type, expr string) string {
+	if types.Identical(t, types.Typ[types.String]) {
+		return expr
+	}
 	if b, ok := t.Underlying().(*types.Basic); ok && b.Kind() == types.String {
-		return "string(" + expr + ")"
+		return prefix + "hook.String(" + expr + ")" // a parameter may be called string
 	}
 	if obj, _, _ := types.LookupFieldOrMethod(t, false, nil, "String"); obj != nil {
 		if m, ok := obj.(*types.Func); ok && m.Signature().Params().Len() == 0 && m.Signature().Results().Len() == 1 &&

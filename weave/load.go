@@ -19,7 +19,7 @@ import (
 	"strings"
 )
 
-// listed is what `go list -json` tells of a package.
+// listed is what `go list -json` tells of a package, or of a module.
 type listed struct {
 	ImportPath, Name, Dir, Export, ForTest string
 	GoFiles, CgoFiles, Imports             []string
@@ -27,6 +27,8 @@ type listed struct {
 	Standard                               bool
 	Module                                 *module
 	Error                                  *struct{ Err string }
+
+	Path string // of a module
 }
 
 type module struct {

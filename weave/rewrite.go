@@ -9,8 +9,9 @@ import (
 	"strings"
 )
 
-// prefix of all names that are put into a program.
-const prefix = "interlok_ha_"
+// prefix of all names that are put into a program. They are short, for the
+// compiler counts columns up to 255 only.
+const prefix = "ilha_"
 
 // insertion is text that goes before the byte at an offset, or in place of some.
 type insertion struct {
@@ -33,7 +34,7 @@ func rewrite(fset *token.FileSet, f *file, hook string, points []*Point, flush *
 	r := &rewriter{fset: fset, file: f}
 	r.insert(f.ast.Name.End(), fmt.Sprintf("; import %shook %q", prefix, hook))
 	for i, p := range points {
-		step := fmt.Sprintf("%sstep_%d_%s", prefix, i, mark(f.name))
+		step := fmt.Sprintf("%s%d_%s", prefix, i, mark(f.name))
 		fmt.Fprintf(&r.tail, "\nvar %s = %shook.New(%q, %q, %t)\n", step, prefix, p.Kind, p.Name, p.Fenced)
 		r.weave(p, step)
 	}
@@ -70,21 +71,21 @@ func (r *rewriter) weave(p *Point, step string) {
 		last := d.Type.Results.NumFields() - 1
 		result = r.names(d.Type.Results, "r", last)[last]
 	}
-	id, ctx, before := "nil", "nil", "_, "+prefix+"span := "
+	id, ctx, before := "nil", "nil", "_, "+prefix+"s := "
 	if p.id != "" {
-		id = "func() string { return " + fmt.Sprintf(p.id, params[p.message]) + " }"
+		id = "func() " + prefix + "hook.String { return " + fmt.Sprintf(p.id, params[p.message]) + " }"
 	}
 	if p.ctx >= 0 {
 		ctx = params[p.ctx]
-		before = ctx + ", " + prefix + "span := "
+		before = ctx + ", " + prefix + "s := "
 	}
 	end := "nil"
 	if result != "" {
 		end = "&" + result
 	}
-	line := fmt.Sprintf(" %s%s.Begin(%s, %s); defer %sspan.End(%s);", before, step, ctx, id, prefix, end)
+	line := fmt.Sprintf(" %s%s.Begin(%s, %s); defer %ss.End(%s);", before, step, ctx, id, prefix, end)
 	if p.Fenced {
-		line += fmt.Sprintf(" if %s = %sspan.Refused(); %s != nil { return };", result, prefix, result)
+		line += fmt.Sprintf(" if %s = %ss.Refused(); %s != nil { return };", result, prefix, result)
 	}
 	r.insert(d.Body.Lbrace+1, line)
 }
@@ -131,14 +132,14 @@ func (r *rewriter) names(list *ast.FieldList, kind string, needed ...int) []stri
 }
 
 // text is the file with the insertions. Behind each, a comment tells the
-// compiler the column of the source. A file with such comments of its own, as
+// compiler the column of the source, and the first one the name. A file with such comments of its own, as
 // generators write them, keeps only its lines.
 func (r *rewriter) text() []byte {
 	columns := !bytes.Contains(r.file.text, []byte("//line ")) && !bytes.Contains(r.file.text, []byte("/*line "))
 	slices.SortStableFunc(r.ins, func(a, b insertion) int { return a.at - b.at })
 	tf := r.fset.File(r.file.ast.Package)
 	var b bytes.Buffer
-	from := 0
+	from, name := 0, r.file.name
 	for i, in := range r.ins {
 		b.Write(r.file.text[from:in.at])
 		b.WriteString(in.text)
@@ -148,7 +149,8 @@ func (r *rewriter) text() []byte {
 		}
 		if columns {
 			at := tf.PositionFor(tf.Pos(from), false)
-			fmt.Fprintf(&b, "/*line :%d:%d*/", at.Line, at.Column)
+			fmt.Fprintf(&b, "/*line %s:%d:%d*/", name, at.Line, at.Column)
+			name = "" // as before
 		}
 	}
 	b.Write(r.file.text[from:])

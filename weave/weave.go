@@ -71,7 +71,7 @@ func Weave(ctx context.Context, cfg Config) (*Result, error) {
 		overlay[name] = on
 	}
 	if len(points) > 0 {
-		if err := l.write(pkgs, points, overlay); err != nil {
+		if err := l.write(ctx, pkgs, points, overlay); err != nil {
 			return nil, fmt.Errorf("write woven files: %w", err)
 		}
 	}
@@ -114,10 +114,10 @@ func readOverlay(cfg Config, cmd command) (map[string]string, error) {
 }
 
 // write writes the woven files, and the copy of the hooks if one is needed.
-func (l *loader) write(pkgs []*source, points []*Point, overlay map[string]string) error {
+func (l *loader) write(ctx context.Context, pkgs []*source, points []*Point, overlay map[string]string) error {
 	hook := hookPath
 	if !l.linked {
-		m, err := home(pkgs)
+		m, err := l.home(ctx, pkgs)
 		if err != nil {
 			return err
 		}
@@ -155,11 +155,16 @@ func (l *loader) write(pkgs []*source, points []*Point, overlay map[string]strin
 
 // home is the module that gets the copy: one for all modules of a workspace, so
 // that their steps know of each other.
-func home(pkgs []*source) (*module, error) {
+func (l *loader) home(ctx context.Context, pkgs []*source) (*module, error) {
 	for _, s := range slices.Backward(pkgs) {
 		if s.Module != nil && s.Module.Dir != "" {
 			return s.Module, nil
 		}
+	}
+	// Files that stand on the command line belong to the module around them.
+	all, err := l.goList(ctx, "-m", "-json=Path,Dir")
+	if err == nil && len(all) > 0 && all[0].Path != "command-line-arguments" && all[0].Dir != "" {
+		return &module{Path: all[0].Path, Dir: all[0].Dir}, nil
 	}
 	return nil, errors.New("the program belongs to no module: weaving needs a go.mod")
 }

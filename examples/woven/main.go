@@ -36,7 +36,7 @@ func main() {
 //
 //profiler:step intake consumer
 func Consume(ctx context.Context, flow orders.Workflow, o *orders.Order) error {
-	return flow.Handle(ctx, o)
+	return flow.OnMessage(ctx, o)
 }
 
 //profiler:skip

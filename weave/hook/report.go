@@ -38,6 +38,9 @@ type verdict struct {
 	err  error
 }
 
+// errNoTime refuses a step that the instance took, and told too late to begin.
+var errNoTime = errors.New("interlok-ha: the mastership ends")
+
 // reporter sends events, in the order in which they came. One goroutine does;
 // it ends with the program.
 type reporter struct {
@@ -99,12 +102,17 @@ func (r *reporter) fence(ctx context.Context, e event) (time.Duration, error) {
 	if ctx != nil {
 		done = ctx.Done()
 	}
+	var v verdict
 	select {
-	case v := <-answer:
-		return v.left, v.err
+	case v = <-answer:
 	case <-done:
-		return 0, ctx.Err()
+		v.err = ctx.Err()
 	}
+	if v.err != nil && (v.err == errNoTime || done != nil && ctx.Err() != nil) {
+		// The instance knows the step as started, or will.
+		r.add(event{id: e.id, step: e.step, phase: failed, text: v.err.Error()})
+	}
+	return v.left, v.err
 }
 
 // flush waits until nothing is left to report, but no longer than patience.
@@ -152,13 +160,15 @@ func (r *reporter) hurry() bool {
 	return r.urgent
 }
 
-// take is the next batch; it is empty when all is reported.
+// take is the next batch; it is empty when all is reported. A fence ends it,
+// since an answer tells of one.
 func (r *reporter) take() []event {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	n, bytes := 0, 0
-	for n < len(r.queue) && n < maxBatch {
+	n, bytes, fence := 0, 0, false
+	for n < len(r.queue) && n < maxBatch && !fence {
 		e := &r.queue[n]
+		fence = e.fence != nil
 		if bytes += 100 + 6*(len(e.id)+len(e.step.name)+len(e.text)); bytes > maxBytes && n > 0 {
 			break
 		}
@@ -192,7 +202,11 @@ func (r *reporter) report(batch []event) {
 		if a.status == 200 {
 			taken = len(batch)
 		}
-		answer(batch[:taken], verdict{left: a.left})
+		yes := verdict{left: a.left}
+		if a.left <= 0 {
+			yes.err = errNoTime
+		}
+		answer(batch[:taken], yes)
 		if batch = batch[taken:]; len(batch) == 0 {
 			return
 		}

@@ -25,6 +25,9 @@ const (
 	maxText = 8 << 10 // of an error's text
 )
 
+// String is for code where the name string may mean something else.
+type String = string
+
 // Step is one place that messages pass. Woven code makes it once.
 type Step struct {
 	kind, name string

@@ -27,15 +27,15 @@ var ErrNoCustomer = errors.New("nobody pays")
 // Service does something with an order.
 type Service interface {
 	Name() string
-	Apply(ctx context.Context, o *Order) error
+	DoService(ctx context.Context, o *Order) error
 }
 
 // Producer hands an order to somebody.
 type Producer interface {
-	Send(ctx context.Context, o *Order) (place int, err error)
+	Produce(ctx context.Context, o *Order) (place int, err error)
 }
 
 // Workflow takes an order all the way.
 type Workflow interface {
-	Handle(context.Context, *Order) error
+	OnMessage(context.Context, *Order) error
 }

@@ -8,13 +8,13 @@ type Flow struct {
 	Producer Producer
 }
 
-// Handle takes an order through.
-func (f *Flow) Handle(ctx context.Context, o *Order) (err error) {
+// OnMessage takes an order through.
+func (f *Flow) OnMessage(ctx context.Context, o *Order) (err error) {
 	for _, s := range f.Services {
-		if err := s.Apply(ctx, o); err != nil {
+		if err := s.DoService(ctx, o); err != nil {
 			return err
 		}
 	}
-	_, err = f.Producer.Send(ctx, o)
+	_, err = f.Producer.Produce(ctx, o)
 	return
 }

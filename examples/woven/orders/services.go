@@ -11,8 +11,8 @@ type Validate struct{ Bad int }
 // Name is the service's.
 func (Validate) Name() string { return "validate" }
 
-// Apply dies of the bad order.
-func (v Validate) Apply(_ context.Context, o *Order) error {
+// DoService dies of the bad order.
+func (v Validate) DoService(_ context.Context, o *Order) error {
 	if o.Number == v.Bad {
 		fmt.Println(o.Customer.Name) // nil
 	}
@@ -25,8 +25,8 @@ type Enrich struct{ Country string }
 // Name is the service's.
 func (*Enrich) Name() string { return "enrich" }
 
-// Apply sets the country.
-func (e *Enrich) Apply(ctx context.Context, o *Order) error {
+// DoService sets the country.
+func (e *Enrich) DoService(ctx context.Context, o *Order) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -41,5 +41,5 @@ type Limited[M interface{ *Order }] struct{ Most int }
 // Name is the service's.
 func (Limited[M]) Name() string { return "limited" }
 
-// Apply refuses.
-func (l Limited[M]) Apply(context.Context, *Order) error { return nil }
+// DoService refuses.
+func (l Limited[M]) DoService(context.Context, *Order) error { return nil }

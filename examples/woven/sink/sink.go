@@ -15,8 +15,8 @@ type Printer struct {
 	n  int
 }
 
-// Send prints an order; one that costs more than 100 is refused.
-func (p *Printer) Send(_ context.Context, o *orders.Order) (int, error) {
+// Produce prints an order; one that costs more than 100 is refused.
+func (p *Printer) Produce(_ context.Context, o *orders.Order) (int, error) {
 	if o.Amount > 100 {
 		return 0, fmt.Errorf("%d is too much", o.Amount)
 	}
