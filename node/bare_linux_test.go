@@ -16,6 +16,7 @@ import (
 
 	"github.com/interlok-ha/interlok-ha/election"
 	"github.com/interlok-ha/interlok-ha/failover"
+	"github.com/interlok-ha/interlok-ha/workload"
 )
 
 // says is a log that passes on each line.
@@ -64,9 +65,15 @@ func TestBareKeeper(t *testing.T) {
 	}
 	bare.Open(1)
 	hear("Keeper started")
+	keeperEnviron(t) // only a bare keeper tells its descendants
 	bare.Stop(false)
 	hear("Keeper ended")
+	n.o.Environ = []string{"INTERLOK_HA_BARE_KEEPER=1"} // as a program has that a keeper began anew
 	bare.Open(2)
+	hear("No keeper")
+	n.o.Environ = nil
+	bare.Stop(false)
+	bare.Open(3)
 	hear("Keeper started")
 
 	_ = n.cache.Close()
@@ -92,4 +99,25 @@ func TestBareKeeper(t *testing.T) {
 	if _, err := net.Dial("tcp4", n.cache.Addr().String()); !errors.Is(err, syscall.ECONNREFUSED) {
 		t.Errorf("dial after the end: %v, want refused", err)
 	}
+}
+
+// keeperEnviron looks for a child of this process that says it is a bare keeper.
+func keeperEnviron(t *testing.T) {
+	t.Helper()
+	var children []byte
+	tasks, err := filepath.Glob("/proc/self/task/*/children")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range tasks {
+		b, _ := os.ReadFile(name)
+		children = append(append(children, ' '), b...)
+	}
+	for _, pid := range strings.Fields(string(children)) {
+		environ, err := os.ReadFile("/proc/" + pid + "/environ")
+		if err == nil && workload.UnderBareKeeper(strings.Split(string(environ), "\x00")) {
+			return
+		}
+	}
+	t.Error("no child's environment says that it is a bare keeper's")
 }

@@ -113,6 +113,10 @@ func (w *noWork) start() *workload.Process {
 	if !n.o.Keeper {
 		return nil
 	}
+	if workload.UnderBareKeeper(n.o.Environ) {
+		n.o.Log.Error().Msg("No keeper: the one above is a program that does not call workload.KeeperMain first, and began anew")
+		return nil
+	}
 	o, err := n.obituary()
 	if err == nil {
 		defer func() { _ = o.Listener.Close() }()

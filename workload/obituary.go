@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 )
 
@@ -49,4 +50,15 @@ func putObituary(b *[obituarySize]byte, testament *[testamentSize]byte, age time
 	copy(b[:4], obituaryMagic)
 	copy(b[4:52], testament[:])
 	binary.BigEndian.PutUint64(b[52:], uint64(max(age, 0)))
+}
+
+// bareMark is in the environment of a bare keeper, which starts nothing.
+const bareMark = "INTERLOK_HA_BARE_KEEPER"
+
+// UnderBareKeeper reports whether environ is that of a process that descends
+// from a bare keeper. Then the keeper is none: it is a program whose main does
+// not call KeeperMain and went on to start others, like a test. Whoever would
+// start a keeper there starts the whole again, and again.
+func UnderBareKeeper(environ []string) bool {
+	return slices.Contains(environ, bareMark+"=1")
 }

@@ -172,6 +172,9 @@ func (p *Process) keeper(path string, files []*os.File) *exec.Cmd {
 		ExtraFiles:  append(files, p.cfg.HoldFiles...),
 		SysProcAttr: &syscall.SysProcAttr{Setsid: true},
 	}
+	if p.bare() {
+		cmd.Env = append(cmd.Env, bareMark+"=1")
+	}
 	// A nil *os.File in an interface is not nil.
 	if p.cfg.Stdin != nil {
 		cmd.Stdin = p.cfg.Stdin
