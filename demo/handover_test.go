@@ -11,6 +11,13 @@ import (
 	"github.com/interlok-ha/interlok-ha/internal/boottime"
 )
 
+// Tokens as an instance makes them: 20 digits of the epoch, then the instance.
+const (
+	token1  = "00000000000000000001-ff000000000000000000000000000000"
+	token9  = "00000000000000000009-10000000000000000000000000000000"
+	token10 = "00000000000000000010-00000000000000000000000000000000"
+)
+
 // left is a play in which a was killed and b took over; orders 1 to 5 were with
 // a when it died.
 func left(t *testing.T, out *strings.Builder) (p *play, b *instance, done func()) {

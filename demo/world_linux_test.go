@@ -13,13 +13,6 @@ import (
 	"github.com/interlok-ha/interlok-ha/examples/orders/shop"
 )
 
-// Tokens as an instance makes them: 20 digits of the epoch, then the instance.
-const (
-	token1  = "00000000000000000001-ff000000000000000000000000000000"
-	token9  = "00000000000000000009-10000000000000000000000000000000"
-	token10 = "00000000000000000010-00000000000000000000000000000000"
-)
-
 // stand is a world with its socket, and no clock: orders come by source.Make.
 func stand(t *testing.T) *world {
 	t.Helper()

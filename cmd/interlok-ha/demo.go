@@ -21,8 +21,9 @@ func (a *app) demoVerb() *cobra.Command {
 		Short: "Show a master killed, frozen and cut off, on this machine",
 		Long: `Start three instances on this machine, as processes of their own that speak
 over lo only, and do to the master what happens to masters: kill it, freeze and
-wake it, cut it off and heal, hand over on purpose. Messages flow meanwhile.
-Each event is a line; a table comes at the end.
+wake it, cut it off and heal, hand over on purpose. Messages flow meanwhile. The
+next master tells which were in flight, how far each had come, and what it does
+with it. Each event is a line; tables come at the end.
 
 It needs no configuration and no root, takes about 15 seconds, and leaves
 nothing behind. It exits 0 only if no message was lost or done twice, no stale
