@@ -154,7 +154,7 @@ func (l *loader) goList(ctx context.Context, args ...string) ([]*listed, error) 
 	cmd.Stdout, cmd.Stderr = &out, &fault
 	if err := cmd.Run(); err != nil {
 		if ctx.Err() == nil && fault.Len() > 0 {
-			return nil, errors.New(strings.TrimSpace(fault.String()))
+			return nil, errors.New(strings.ReplaceAll(strings.TrimSpace(fault.String()), "\t", "  "))
 		}
 		return nil, fmt.Errorf("go list: %w", err)
 	}

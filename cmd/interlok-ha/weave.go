@@ -26,8 +26,8 @@ Producer, those called OnMessage, DoService or Produce, and functions that carry
 
 No file of the program is changed, and no line is moved. What it builds reports
 to the instance that runs it as its COMMAND; elsewhere the hooks do nothing.
-Where it is tested, vet stays off. A fenced producer runs only when a slave knows of it, and returns an error if
-none does.`,
+A fenced producer runs only when a slave knows of it, and returns an error if
+none does. While woven code is tested, vet stays off.`,
 		Example: `  interlok-ha weave go build -o my-service ./cmd/my-service
   interlok-ha weave --show go test ./...`,
 		Args: weaveArgs,

@@ -20,7 +20,7 @@ type bound struct {
 type boundKey struct{}
 
 // Context makes p hear the woven steps that run with the context, instead of
-// the socket. The context of node.Run has its profiler already.
+// the socket. Work that node.Run calls does this with its Master.Profiler.
 func Context(ctx context.Context, p *profiler.Profiler) context.Context {
 	return context.WithValue(ctx, boundKey{}, &bound{p: p})
 }
