@@ -253,14 +253,14 @@ func found(name string) bool {
 	return err == nil
 }
 
-// TestBuildTime compares the CPU time of builds from an empty cache. It takes a
-// minute.
+// TestBuildTime compares the CPU time of builds from an empty cache, the best of
+// four. It takes a minute.
 func TestBuildTime(t *testing.T) {
 	if !*cold {
 		t.Skip("needs -cold")
 	}
 	var plain, woven []time.Duration
-	for range 3 {
+	for range 4 {
 		dir := t.TempDir()
 		plain = append(plain, buildTime(t, environ("GOCACHE="+filepath.Join(dir, "a")), func(env []string) []string {
 			return []string{"build", "-o", filepath.Join(dir, "plain"), "."}
@@ -275,8 +275,8 @@ func TestBuildTime(t *testing.T) {
 	}
 	slices.Sort(plain)
 	slices.Sort(woven)
-	t.Logf("CPU time of a build: %v, woven %v (%+.1f%%)", plain[1], woven[1], 100*(float64(woven[1])/float64(plain[1])-1))
-	if woven[1] > plain[1]*110/100 {
+	t.Logf("CPU time of a build: %v, woven %v (%+.1f%%)", plain[0], woven[0], 100*(float64(woven[0])/float64(plain[0])-1))
+	if woven[0] > plain[0]*110/100 {
 		t.Errorf("weaving takes more than 10%%: %v and %v", plain, woven)
 	}
 }
