@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"context"
 	"errors"
 	"testing"
 	"time"
@@ -122,4 +123,21 @@ func TestALittleIsHeldBackAndALotIsNot(t *testing.T) {
 		}
 	}
 	a.Cache.mu.Unlock()
+}
+
+// A sender that waited for an ack does not sleep through the next put: until the
+// next ping, that is, which takes a quarter of a minute here.
+func TestPutsAfterAnAckAreSentAtOnce(t *testing.T) {
+	minute := func(cfg *Config) { synchronous(cfg); cfg.SocketTimeout = time.Minute }
+	a, b := start(t, "a", minute), start(t, "b", minute)
+	a.promote(1)
+	b.Follow(a.reign(1), a.Addr())
+	await(t, "in step", func() bool { return a.saw(EventInStep) == 1 })
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	for i := range 200 {
+		if err := a.named().Put(ctx, "k", nil); err != nil {
+			t.Fatalf("put %d: %v", i, err)
+		}
+	}
 }

@@ -553,7 +553,11 @@ func (f *follower) ack(n, clock uint64) {
 	c.release()
 	c.settleHolds()
 	c.settle()
-	if f.sleeping && f.cur.n < f.from.ring.last {
+	switch {
+	case !f.sleeping:
+	case f.cur.n < f.from.ring.last:
 		f.poke()
+	default: // it need not wait for an ack any more
+		f.wakeAt, c.wakeAt = 0, 0
 	}
 }
