@@ -9,7 +9,6 @@ import "hash/maphash"
 // Places are probed one after the other; a removal moves back what follows.
 // 256 parts grow apart from each other, so that no put waits for a copy of all.
 type index struct {
-	seed  maphash.Seed
 	parts [256]part
 }
 
@@ -23,9 +22,10 @@ type place struct {
 	e    *entry // nil: free
 }
 
-func newIndex() *index { return &index{seed: maphash.MakeSeed()} }
+// seed is another one in each process, so that nobody can choose keys that meet.
+var seed = maphash.MakeSeed()
 
-func (x *index) hash(key string) uint64 { return maphash.String(x.seed, key) }
+func hashOf(key string) uint64 { return maphash.String(seed, key) }
 
 // of is the part that a hash belongs to, and the place to look first.
 func (x *index) of(hash uint64) (p *part, at int) {
@@ -33,8 +33,10 @@ func (x *index) of(hash uint64) (p *part, at int) {
 	return p, int(hash) & (len(p.places) - 1)
 }
 
-func (x *index) get(key string) *entry {
-	hash := x.hash(key)
+func (x *index) get(key string) *entry { return x.find(hashOf(key), key) }
+
+// find is get for who knows the key's hash.
+func (x *index) find(hash uint64, key string) *entry {
 	p, at := x.of(hash)
 	if p.used == 0 {
 		return nil
@@ -51,10 +53,10 @@ func (x *index) get(key string) *entry {
 	}
 }
 
-// near is the entry at the place where the key would be looked for first: most
-// often that key's. To look there fetches it from memory.
-func (x *index) near(key string) *entry {
-	p, at := x.of(x.hash(key))
+// near is the entry at the place where a key of that hash would be looked for
+// first: most often that key's. To look there fetches it from memory.
+func (x *index) near(hash uint64) *entry {
+	p, at := x.of(hash)
 	if p.used == 0 {
 		return nil
 	}
@@ -63,7 +65,7 @@ func (x *index) near(key string) *entry {
 
 // add adds an entry whose key is not there.
 func (x *index) add(e *entry) {
-	hash := x.hash(e.key())
+	hash := hashOf(e.key())
 	p, _ := x.of(hash)
 	if 4*(p.used+1) > 3*len(p.places) {
 		old := p.places
@@ -89,7 +91,7 @@ func (p *part) put(s place) {
 
 // replace puts an entry in the place of one with the same key.
 func (x *index) replace(old, e *entry) {
-	p, at := x.of(x.hash(old.key()))
+	p, at := x.of(hashOf(old.key()))
 	for p.places[at].e != old {
 		at = (at + 1) & (len(p.places) - 1)
 	}
@@ -98,7 +100,7 @@ func (x *index) replace(old, e *entry) {
 
 // remove removes an entry that is there.
 func (x *index) remove(e *entry) {
-	hash := x.hash(e.key())
+	hash := hashOf(e.key())
 	p, at := x.of(hash)
 	mask := len(p.places) - 1
 	for p.places[at].e != e {

@@ -10,7 +10,7 @@ import (
 // TestIndex compares the index with a map over random additions and removals.
 func TestIndex(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		x, want := newIndex(), map[string]*entry{}
+		x, want := new(index), map[string]*entry{}
 		// Few keys, and parts forced to be few: so that probes run into each other.
 		key := rapid.Custom(func(t *rapid.T) string { return fmt.Sprint(rapid.IntRange(0, 2000).Draw(t, "key")) })
 		for range rapid.IntRange(1, 4000).Draw(t, "steps") {
@@ -45,11 +45,11 @@ func TestIndex(t *testing.T) {
 // TestIndexRunsOver has one part only, so that every probe meets others.
 func TestIndexRunsOver(t *testing.T) {
 	var p part
-	x := newIndex()
+	x := new(index)
 	var all []*entry
 	for i := 0; len(all) < 300; i++ {
 		e := newEntry(fmt.Sprint(i), 0)
-		if part, _ := x.of(x.hash(e.key())); part == &x.parts[7] {
+		if part, _ := x.of(hashOf(e.key())); part == &x.parts[7] {
 			x.add(e)
 			all = append(all, e)
 		}

@@ -221,3 +221,25 @@ func TestOfEqualOrphansTheNewestIsKept(t *testing.T) {
 		t.Fatalf("%+v", got)
 	}
 }
+
+// A cache that is declared and written to in one frame holds each key once.
+func TestDeclaredAndWrittenInOneFrame(t *testing.T) {
+	r := newReplica(&Config{RingBytes: 1 << 20})
+	var b []byte
+	for _, rec := range []record{
+		{op: opDeclare, key: []byte("late")},
+		{op: OpPut, key: []byte("k"), value: []byte("1")},
+		{op: OpUpdate, key: []byte("k"), value: []byte("2")},
+	} {
+		at := len(b)
+		b = append(b, make([]byte, rec.size())...)
+		rec.put(b[at:])
+	}
+	if err := r.applyAll(b, 3); err != nil {
+		t.Fatal(err)
+	}
+	late := r.named("late")
+	if e := late.peek("k"); late.len() != 1 || e == nil || string(e.value()) != "2" {
+		t.Fatalf("%d entries, %v", late.len(), e)
+	}
+}

@@ -35,6 +35,7 @@ type record struct {
 	created int64 // ms of the log's clock
 	key     []byte
 	value   []byte
+	hash    uint64 // of the key, once it was fetched
 }
 
 // size is the record's length in bytes.
@@ -63,7 +64,7 @@ func (r *record) parse(b []byte) (rest []byte, err error) {
 	if value > maxRecordValue || len(b)-recordHeader < key+value {
 		return nil, errMalformed
 	}
-	r.op, r.cache, r.flags = Op(b[0]), b[1], b[2]
+	r.op, r.cache, r.flags, r.hash = Op(b[0]), b[1], b[2], 0
 	r.created = int64(binary.BigEndian.Uint16(b[9:]))<<32 | int64(binary.BigEndian.Uint32(b[11:]))
 	r.key = b[recordHeader : recordHeader+key]
 	r.value = b[recordHeader+key : recordHeader+key+value]

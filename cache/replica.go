@@ -159,7 +159,10 @@ func (r *replica) apply(rec *record, n uint64) error {
 	}
 	switch rec.op {
 	case OpPut, OpUpdate:
-		e := t.get(rec.text())
+		if rec.hash == 0 { // its table was declared since
+			rec.hash = hashOf(rec.text())
+		}
+		e := t.find(rec.hash, rec.text())
 		if e == nil || e.n < n {
 			t.set(e, rec.text(), rec.value, n, rec.created, rec.flags&flagInFlight != 0)
 		}
@@ -188,7 +191,9 @@ func (r *replica) fetch(recs []record) {
 	var near [batch]*entry
 	for i := range recs {
 		if rec := &recs[i]; rec.op < OpOrphan && int(rec.cache) < len(r.index) {
-			near[i] = r.index[rec.cache].index.near(rec.text())
+			x := r.index[rec.cache].index
+			rec.hash = hashOf(rec.text())
+			near[i] = x.near(rec.hash)
 		}
 	}
 	for _, e := range near {

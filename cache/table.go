@@ -41,7 +41,7 @@ func newTable(spec Spec) *table {
 		panic(err) // only for a size below 1
 	}
 	return &table{
-		spec: spec, index: newIndex(), lru: lru, inFlight: map[string]*entry{}, orphans: map[orphanID]*orphan{}, origins: map[string][]Reign{}, wheel: map[int64][]*entry{},
+		spec: spec, index: new(index), lru: lru, inFlight: map[string]*entry{}, orphans: map[orphanID]*orphan{}, origins: map[string][]Reign{}, wheel: map[int64][]*entry{},
 	}
 }
 
@@ -60,8 +60,11 @@ func (t *table) peek(key string) *entry { return t.index.get(key) }
 func (t *table) len() int { return len(t.slots) }
 
 // get finds an entry and notes that it was used.
-func (t *table) get(key string) *entry {
-	e := t.index.get(key)
+func (t *table) get(key string) *entry { return t.find(hashOf(key), key) }
+
+// find is get for who knows the key's hash.
+func (t *table) find(hash uint64, key string) *entry {
+	e := t.index.find(hash, key)
 	if e != nil {
 		t.touches++
 		e.touched, e.reused = t.touches, true
