@@ -108,7 +108,7 @@ func (r *reporter) fence(ctx context.Context, e event) (time.Duration, error) {
 	case <-done:
 		v.err = ctx.Err()
 	}
-	if v.err != nil && (v.err == errNoTime || done != nil && ctx.Err() != nil) {
+	if v.err != nil && (errors.Is(v.err, errNoTime) || done != nil && ctx.Err() != nil) {
 		// The instance knows the step as started, or will.
 		r.add(event{id: e.id, step: e.step, phase: failed, text: v.err.Error()})
 	}
