@@ -11,7 +11,7 @@ import (
 
 	"github.com/interlok-ha/interlok-ha/admin"
 	"go.uber.org/goleak"
-	"golang.org/x/tools/txtar"
+	"github.com/rogpeppe/go-internal/txtar"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
