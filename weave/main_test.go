@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"github.com/interlok-ha/interlok-ha/admin"
-	"go.uber.org/goleak"
 	"github.com/rogpeppe/go-internal/txtar"
+	"go.uber.org/goleak"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
