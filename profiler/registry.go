@@ -81,7 +81,11 @@ func open(name string, cfg PluginConfig) (Plugin, error) {
 			known = append(known, n)
 		}
 		slices.Sort(known)
-		return nil, fmt.Errorf("profiler: open plugin %q: no such plugin; known are %s", name, strings.Join(slices.Compact(known), ", "))
+		hint := ""
+		if name == "otel" {
+			hint = "; it is a module of its own: a Go program has it that imports github.com/interlok-ha/interlok-ha/profiler/otel"
+		}
+		return nil, fmt.Errorf("profiler: open plugin %q: no such plugin; known are %s%s", name, strings.Join(slices.Compact(known), ", "), hint)
 	}
 	cfg.Name = name
 	pl, err := factory(cfg)
