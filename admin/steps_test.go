@@ -239,7 +239,7 @@ func TestClientReport(t *testing.T) {
 }
 
 func FuzzSteps(f *testing.F) {
-	for _, s := range []string{oneStep, "[" + oneStep + "]", "", "{", `[{"id":`, `{"id":"m","kind":"producer","step":"p","phase":"started","fence":true}`} {
+	for _, s := range []string{oneStep, "[" + oneStep + "]", "", "{", `[{"id":`, `{"id":"m","kind":"producer","step":"p","phase":"started","fence":true}`, "7E999999999", `{"id":7E999999999}`} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {

@@ -32,6 +32,7 @@ func parseSteps(b []byte) ([]Step, error) {
 		return nil, usage(fmt.Sprintf("%s: the body is no JSON: %v", lineOf(b, at), err), "send one object, or one array of them")
 	}
 	p := stepParser{json.NewDecoder(bytes.NewReader(b))}
+	p.UseNumber() // the others can be too great, which is an error
 	first, err := p.Token()
 	switch {
 	case err != nil:
