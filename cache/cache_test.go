@@ -116,17 +116,19 @@ func await(t *testing.T, what string, ok func() bool) {
 func same(t *testing.T, a *instance, others ...*instance) {
 	t.Helper()
 	for _, b := range others {
-		await(t, b.cfg.Name+" reaches "+a.cfg.Name, func() bool { return a.Pos() == b.Pos() })
+		// A record of who is in step may come at any time, so both in one look.
+		var x, y digest
+		await(t, b.cfg.Name+" reaches "+a.cfg.Name, func() bool {
+			a.mu1(func(r *replica) { x = r.digest() })
+			b.mu1(func(r *replica) { y = r.digest() })
+			return x.Pos == y.Pos
+		})
+		if x != y {
+			t.Fatalf("digests differ: %+v, %+v", x, y)
+		}
 		if x, y := a.contents(), b.contents(); !maps.Equal(x, y) {
 			t.Fatalf("%s has %d entries, %s has %d, or they differ: %v", a.cfg.Name, len(x), b.cfg.Name, len(y), y)
 		}
-		a.mu1(func(x *replica) {
-			b.mu1(func(y *replica) {
-				if x.digest() != y.digest() {
-					t.Fatalf("digests differ: %+v, %+v", x.digest(), y.digest())
-				}
-			})
-		})
 	}
 }
 

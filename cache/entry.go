@@ -38,6 +38,9 @@ func (e *entry) key() string {
 // value is the value, which is rewritten in place: copy it before the lock is
 // released.
 func (e *entry) value() []byte {
+	if e.size == 0 {
+		return nil // behind the key may be another's memory
+	}
 	return unsafe.Slice((*byte)(unsafe.Add(unsafe.Pointer(e), entryHeader+uintptr(e.keySize))), int(e.size))
 }
 

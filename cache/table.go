@@ -3,6 +3,7 @@ package cache
 import (
 	"math"
 	"math/bits"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
@@ -29,6 +30,7 @@ type table struct {
 	orphans  map[orphanID]*orphan
 	origins  map[string][]Reign // of the orphans, by key
 	wheel    map[int64][]*entry // by the tick in which they may expire
+	dead     int                // entries that stand there still and are removed
 	swept    int64              // last tick that was looked at
 }
 
@@ -123,7 +125,7 @@ func (t *table) move(e *entry, room int) *entry {
 	t.index.replace(e, m)
 	t.delist(e)
 	t.enlist(m)
-	e.slot = -1
+	t.forget(e)
 	return m
 }
 
@@ -170,7 +172,7 @@ func (t *table) remove(e *entry) {
 	moved.slot = e.slot
 	t.slots[last] = nil
 	t.slots = t.slots[:last]
-	e.slot = -1
+	t.forget(e)
 	t.bytes -= int64(e.keySize) + int64(e.size)
 	t.discount(e.n)
 }
@@ -230,6 +232,31 @@ func (t *table) schedule(e *entry) {
 	}
 }
 
+// forget notes that an entry is removed. The wheel holds it until its turn
+// comes, or until most of what it holds is removed.
+func (t *table) forget(e *entry) {
+	e.slot = -1
+	if !e.due {
+		return
+	}
+	if t.dead++; t.dead <= len(t.slots)+wheelSlack {
+		return
+	}
+	t.dead = 0
+	for tick, due := range t.wheel {
+		due = slices.DeleteFunc(due, func(e *entry) bool { return e.slot < 0 })
+		if len(due) == 0 {
+			delete(t.wheel, tick)
+		} else {
+			t.wheel[tick] = slices.Clip(due)
+		}
+	}
+}
+
+// wheelSlack is how many removed entries the wheel may hold beside as many as
+// there are living ones.
+const wheelSlack = 64
+
 // sweep calls expire for each entry whose time is over. On a slave expire is
 // nil: the entry stays until the master says that it expired.
 func (t *table) sweep(now int64, expire func(*entry)) {
@@ -259,6 +286,7 @@ func (t *table) sweepTick(tick, now int64, expire func(*entry)) {
 		e.due = false
 		switch {
 		case e.slot < 0:
+			t.dead--
 		case !t.expired(e, now):
 			t.schedule(e)
 		case expire != nil:

@@ -2,6 +2,7 @@ package cache
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 )
@@ -87,5 +88,53 @@ func TestExpiry(t *testing.T) {
 				t.Fatal("never ended")
 			}
 		})
+	}
+}
+
+// What is removed does not stay in memory until it would have expired.
+func TestTheWheelForgets(t *testing.T) {
+	for name, change := range map[string]func(x *table, i int){
+		"removed": func(x *table, i int) { x.remove(x.set(nil, fmt.Sprint(i), nil, 1, 1, false)) },
+		"evicted": func(x *table, i int) {
+			x.set(nil, fmt.Sprint(i), nil, 1, 1, false)
+			for e := x.overfull(); e != nil; e = x.overfull() {
+				x.remove(e)
+			}
+		},
+		"moved": func(x *table, i int) { x.set(x.get("k"), "k", make([]byte, 1000*(i%2)), 1, 1, false) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			x := newTable(Spec{TimeToLive: time.Hour, MaxEntries: 10})
+			for i := range 1000 {
+				change(x, i)
+				held, dead := 0, 0
+				for _, due := range x.wheel {
+					for _, e := range due {
+						if held++; e.slot < 0 {
+							dead++
+						}
+					}
+				}
+				if dead != x.dead || held-dead != x.len() || dead > x.len()+wheelSlack {
+					t.Fatalf("after %d: %d in the wheel, %d of them removed, counted %d; %d entries", i, held, dead, x.dead, x.len())
+				}
+			}
+			x.sweep(2*time.Hour.Milliseconds(), func(e *entry) { x.remove(e) })
+			if x.dead != 0 || x.len() != 0 || len(x.wheel) != 0 {
+				t.Fatalf("at the end: %d removed, %d entries, %d ticks", x.dead, x.len(), len(x.wheel))
+			}
+		})
+	}
+}
+
+// An empty value has no place: behind a key that fills its memory begins that of
+// another.
+func TestEmptyValue(t *testing.T) {
+	for size := range 100 {
+		e := newEntry(strings.Repeat("k", size), 0)
+		e.setValue(nil)
+		if v := e.value(); v != nil || len(e.key()) != size {
+			t.Fatalf("key of %d bytes: value %v", size, v)
+		}
 	}
 }
