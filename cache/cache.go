@@ -41,6 +41,7 @@ type Cache struct {
 	// As master.
 	followers map[*follower]struct{}
 	members   int      // of followers, those in step
+	ledFrom   uint64   // the record with which this mastership began
 	setN      uint64   // the record from which on the present set counts
 	released  uint64   // everything up to here is held by all in step
 	open      *group   // puts that no frame has carried yet
@@ -236,6 +237,7 @@ func (c *Cache) Promote(r Reign) error {
 	c.kick()
 	if !c.leading {
 		c.released = c.own.ring.last
+		c.ledFrom = c.own.ring.last + 1
 	}
 	c.leading, c.writing = true, true
 	epoch := binary.BigEndian.AppendUint64(nil, r.Epoch)

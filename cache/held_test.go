@@ -17,40 +17,44 @@ func TestHeld(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			a, b := start(t, "a", change), start(t, "b", change)
 			a.promote(1)
-			if err := a.Held(t.Context(), a.Pos().N); !errors.Is(err, ErrNoReplica) {
+			if err := a.Held(t.Context(), a.Pos()); !errors.Is(err, ErrNoReplica) {
 				t.Fatalf("with no slave: %v", err)
 			}
 			b.Follow(a.reign(1), a.Addr())
 			await(t, "in step", func() bool { return a.saw(EventInStep) == 1 })
 
 			done := make(chan error, 1)
-			held := func() uint64 {
+			held := func() Pos {
 				t.Helper()
-				n, err := a.named().Write(t.Context(), "k", []byte("v"), true)
+				at, err := a.named().Write(t.Context(), "k", []byte("v"), true)
 				if err != nil {
 					t.Fatal(err)
 				}
-				go func() { done <- a.Held(t.Context(), n) }()
+				go func() { done <- a.Held(t.Context(), at) }()
 				await(t, "the call to wait", func() bool {
 					a.Cache.mu.Lock()
 					defer a.Cache.mu.Unlock()
 					return len(a.holds) == 1
 				})
-				return n
+				return at
 			}
 			b.Cache.mu.Lock() // it takes nothing in
-			n := held()
+			written := held()
 			b.Cache.mu.Unlock()
 			if err := <-done; err != nil {
 				t.Fatal(err)
 			}
-			if at := b.Pos().N; at < n {
-				t.Fatalf("record %d is held by a slave that is at %d", n, at)
+			if at := b.Pos(); at.Less(written) {
+				t.Fatalf("record %v is held by a slave that is at %v", written, at)
 			}
 			b.Cache.mu.Lock()
+			before := time.Now()
 			held()
 			err := <-done
 			b.Cache.mu.Unlock()
+			if took := time.Since(before); took > 2*time.Second { // 3 s for who waits for nothing
+				t.Errorf("a silent slave was waited for %v, with a socket timeout of 200 ms", took)
+			}
 			if !errors.Is(err, ErrNoReplica) {
 				t.Fatalf("of a slave that does not answer: %v", err)
 			}
@@ -62,6 +66,13 @@ func TestHeld(t *testing.T) {
 			b.Cache.mu.Unlock()
 			if !errors.Is(err, ErrNotMaster) || !errors.Is(err, ErrOutcome) {
 				t.Fatalf("deposed: %v", err)
+			}
+			a.promote(3)
+			lost := Pos{Epoch: 1, N: a.Pos().N + 100} // as if the log had been cut back since
+			for _, at := range []Pos{written, lost} {
+				if err := a.Held(t.Context(), at); !errors.Is(err, ErrNotMaster) {
+					t.Fatalf("of an earlier reign, %v: %v", at, err)
+				}
 			}
 		})
 	}
@@ -76,9 +87,9 @@ func TestWriteDoesNotWaitForRoom(t *testing.T) {
 		inFlight bool
 		want     error
 	}{{"one", true, nil}, {"two", true, ErrFull}, {"one", true, nil}, {"two", false, nil}, {"one", false, nil}, {"two", true, nil}} {
-		number, err := n.Write(t.Context(), tt.key, nil, tt.inFlight)
-		if !errors.Is(err, tt.want) || (err == nil) != (number > 0) {
-			t.Fatalf("%s, in flight %v: number %d, %v, want %v", tt.key, tt.inFlight, number, err, tt.want)
+		at, err := n.Write(t.Context(), tt.key, nil, tt.inFlight)
+		if !errors.Is(err, tt.want) || (err == nil) != (at == a.Pos()) {
+			t.Fatalf("%s, in flight %v: at %v, %v, want %v", tt.key, tt.inFlight, at, err, tt.want)
 		}
 	}
 }
@@ -111,7 +122,16 @@ func TestALittleIsHeldBackAndALotIsNot(t *testing.T) {
 	for f := range a.followers {
 		var header [64]byte
 		var chunk []byte
-		for i, want := range []bool{false, true} {
+		a.Cache.groups = []*group{{}} // puts wait: one frame is on its way, whatever comes meanwhile
+		a.own.ring.append(&record{op: OpPut, key: []byte("k"), value: make([]byte, 2*holdSize)})
+		if p, ok := f.next(header[:], &chunk, false, true); !ok || p != nil {
+			t.Error("a second frame is sent while puts wait for the first")
+		}
+		a.Cache.groups = nil
+		if p, ok := f.next(header[:], &chunk, false, false); !ok || p == nil {
+			t.Error("more than holdSize is held back")
+		}
+		for i, want := range []bool{false, true} { // too little, and enough with the first
 			a.own.ring.append(&record{op: OpPut, key: []byte("k"), value: make([]byte, i*holdSize)})
 			p, ok := f.next(header[:], &chunk, false, false)
 			if !ok || (p != nil) != want {

@@ -81,40 +81,40 @@ func (n *Named) PutInFlight(ctx context.Context, key string, value []byte) error
 
 // Write is Put, or PutInFlight, that waits neither for slaves nor for room: if
 // too many are in flight, the error is [ErrFull]. [Cache.Held] waits for the
-// record of that number; it is 0 for what is not replicated.
-func (n *Named) Write(ctx context.Context, key string, value []byte, inFlight bool) (number uint64, err error) {
-	number, _, err = n.write(ctx, key, value, inFlight, false)
-	return number, err
+// record at that position; it is zero for what is not replicated.
+func (n *Named) Write(ctx context.Context, key string, value []byte, inFlight bool) (Pos, error) {
+	at, _, err := n.write(ctx, key, value, inFlight, false)
+	return at, err
 }
 
 // write does all of a put but wait for its group, which is nil if wait is false.
-func (n *Named) write(ctx context.Context, key string, value []byte, inFlight, wait bool) (uint64, *group, error) {
+func (n *Named) write(ctx context.Context, key string, value []byte, inFlight, wait bool) (at Pos, g *group, err error) {
 	if key == "" {
-		return 0, nil, ErrNoKey
+		return Pos{}, nil, ErrNoKey
 	}
 	if len(key) > MaxKey || len(value) > MaxValue {
-		return 0, nil, fmt.Errorf("%w: a key has at most %d bytes and a value at most %d, these have %d and %d", ErrTooLarge, MaxKey, MaxValue, len(key), len(value))
+		return Pos{}, nil, fmt.Errorf("%w: a key has at most %d bytes and a value at most %d, these have %d and %d", ErrTooLarge, MaxKey, MaxValue, len(key), len(value))
 	}
 	c := n.c
 	c.mu.Lock()
 	for {
 		if !c.writing {
 			c.mu.Unlock()
-			return 0, nil, c.refusal()
+			return Pos{}, nil, c.refusal()
 		}
 		if !slices.Contains(c.own.index, n.table()) {
 			c.mu.Unlock()
-			return 0, nil, fmt.Errorf("%w: the cluster has %d caches already, under other names", ErrUnknown, MaxCaches)
+			return Pos{}, nil, fmt.Errorf("%w: the cluster has %d caches already, under other names", ErrUnknown, MaxCaches)
 		}
 		if !inFlight || n.hasRoom(key) {
 			break
 		}
 		if !wait {
 			c.mu.Unlock()
-			return 0, nil, ErrFull
+			return Pos{}, nil, ErrFull
 		}
 		if err := c.waitRoom(ctx); err != nil {
-			return 0, nil, err
+			return Pos{}, nil, err
 		}
 	}
 	t := n.table()
@@ -131,6 +131,7 @@ func (n *Named) write(ctx context.Context, key string, value []byte, inFlight, w
 			r.flags = flagInFlight
 		}
 		number = c.own.ring.append(&r)
+		at = c.own.pos()
 	}
 	freed := old != nil && old.inFlight && !inFlight
 	t.set(old, key, value, number, now, inFlight)
@@ -142,7 +143,6 @@ func (n *Named) write(ctx context.Context, key string, value []byte, inFlight, w
 	}
 	c.count.Puts.Add(1)
 	c.wake()
-	var g *group
 	if wait && t.spec.Synchronous && number != 0 {
 		g = c.wait(number)
 	}
@@ -151,7 +151,7 @@ func (n *Named) write(ctx context.Context, key string, value []byte, inFlight, w
 	if g == nil && acked != nil {
 		pause(ctx, acked, least)
 	}
-	return number, g, nil
+	return at, g, nil
 }
 
 // A master that outruns its slaves is slowed, so that they need no snapshot:

@@ -243,3 +243,60 @@ func TestDeclaredAndWrittenInOneFrame(t *testing.T) {
 		t.Fatalf("%d entries, %v", late.len(), e)
 	}
 }
+
+// A read counts as use where the time to idle is looked after: on the master.
+func TestAReadCountsOnTheMaster(t *testing.T) {
+	idle := func(cfg *Config) { cfg.Caches = []Spec{{Name: DefaultName, TimeToIdle: time.Hour}} }
+	a, b := start(t, "a", idle), start(t, "b", idle)
+	a.promote(1)
+	b.Follow(a.reign(1), a.Addr())
+	a.put("k", "v")
+	same(t, a, b)
+	for i, counts := range map[*instance]bool{a: true, b: false} {
+		i.mu1(func(r *replica) { r.tables[0].peek("k").used = -1 })
+		if _, ok := i.named().Get("k"); !ok {
+			t.Fatalf("%s has lost it", i.cfg.Name)
+		}
+		i.mu1(func(r *replica) {
+			if used := r.tables[0].peek("k").used; (used != -1) != counts {
+				t.Errorf("%s: used at %d", i.cfg.Name, used)
+			}
+		})
+	}
+}
+
+// A master that outruns its slaves waits for an ack, and a little longer before
+// they fall off the ring; not for who does not answer.
+func TestPace(t *testing.T) {
+	const limit = 4 << 20
+	a := start(t, "a", func(cfg *Config) { cfg.RingBytes = limit })
+	a.promote(1)
+	c := a.Cache
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	r := &c.own.ring
+	for r.bytes < limit*3/4 || r.last%paceEvery != 0 {
+		r.append(&record{op: OpPut, key: []byte("k"), value: make([]byte, 200)})
+	}
+	held := (r.last - r.oldest.first + 1) * limit / uint64(r.bytes)
+	for _, tt := range []struct {
+		name  string
+		lag   uint64
+		heard time.Duration // ago
+		waits bool
+		least time.Duration
+	}{
+		{"in step", 10, 0, false, 0},
+		{"behind by a third", held / 3, 0, false, 0},
+		{"behind by more than half", held * 6 / 10, 0, true, 0},
+		{"silent", held * 6 / 10, 2 * paceSilence, false, 0},
+	} {
+		f := &follower{c: c, acked: r.last - tt.lag, heard: c.quiet() - tt.heard}
+		c.followers[f] = struct{}{}
+		acked, least := c.pace()
+		delete(c.followers, f)
+		if (acked != nil) != tt.waits || least != tt.least {
+			t.Errorf("%s: waits %v, for at least %v", tt.name, acked != nil, least)
+		}
+	}
+}

@@ -252,13 +252,18 @@ type hold struct {
 	done chan error // of one
 }
 
-// Held returns when every slave in step, and at least one, holds record n; the
-// cache need not be synchronous. Without a slave in step, whatever
-// Config.WhenAlone says, [ErrNoReplica]; [ErrNotMaster] if mastership ended
-// meanwhile; and ctx's error.
-func (c *Cache) Held(ctx context.Context, n uint64) error {
+// Held returns when every slave in step, and at least one, holds the record that
+// [Named.Write] wrote at that position; the cache need not be synchronous.
+// Without a slave in step, whatever Config.WhenAlone says, [ErrNoReplica];
+// [ErrNotMaster] if mastership ended since, also if it began anew; and ctx's
+// error.
+func (c *Cache) Held(ctx context.Context, at Pos) error {
 	c.mu.Lock()
-	return c.heldUnlock(ctx, n)
+	if c.leading && (at.N < c.ledFrom || c.own.wroteAt(at.N).Epoch != at.Epoch) {
+		c.mu.Unlock()
+		return fmt.Errorf("%w of epoch %d any more: %w", ErrNotMaster, at.Epoch, ErrOutcome)
+	}
+	return c.heldUnlock(ctx, at.N)
 }
 
 // Flush is [Cache.Held] for all that was written before the call.

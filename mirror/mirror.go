@@ -144,12 +144,12 @@ func (m *Mirror) touch(f *flight) {
 	}
 }
 
-// write puts a message as it is now, without waiting, and returns the number of
-// its record. m.mu is held.
-func (m *Mirror) write(f *flight) (n uint64, err error) {
+// write puts a message as it is now, without waiting, and returns where its
+// record is. m.mu is held.
+func (m *Mirror) write(f *flight) (at cache.Pos, err error) {
 	f.dirty = false
 	if m.book.flights[f.ID] != f {
-		return 0, cache.ErrNotMaster // of a reign that is over
+		return at, cache.ErrNotMaster // of a reign that is over
 	}
 	if f.Epoch == 0 {
 		f.Epoch = m.cfg.Cache.Pos().Epoch
@@ -161,7 +161,7 @@ func (m *Mirror) write(f *flight) (n uint64, err error) {
 		m.buf, err = f.AppendBinary(m.buf[:0])
 	}
 	if err == nil {
-		n, err = m.put(f.ID, m.buf, !f.landed())
+		at, err = m.put(f.ID, m.buf, !f.landed())
 	}
 	switch {
 	case err == nil:
@@ -180,20 +180,20 @@ func (m *Mirror) write(f *flight) (n uint64, err error) {
 	if err == nil && f.landed() {
 		delete(m.book.flights, f.ID)
 	}
-	return n, err
+	return at, err
 }
 
 // put writes an entry and waits for nobody.
-func (m *Mirror) put(id string, value []byte, inFlight bool) (n uint64, err error) {
+func (m *Mirror) put(id string, value []byte, inFlight bool) (cache.Pos, error) {
 	return m.named.Write(context.Background(), id, value, inFlight)
 }
 
-// held waits until all slaves in step, and at least one, hold record n.
-func (m *Mirror) held(ctx context.Context, n uint64) error {
-	if n == 0 { // the cache keeps its puts to itself
+// held waits until all slaves in step, and at least one, hold the record there.
+func (m *Mirror) held(ctx context.Context, at cache.Pos) error {
+	if at.N == 0 { // the cache keeps its puts to itself
 		return cache.ErrNoReplica
 	}
-	return m.cfg.Cache.Held(ctx, n)
+	return m.cfg.Cache.Held(ctx, at)
 }
 
 func (m *Mirror) guard() (open bool, until time.Duration) {
@@ -258,12 +258,12 @@ func (m *Mirror) fence(ctx context.Context, id string, ev profiler.Event) error 
 		m.mu.Unlock()
 		return fmt.Errorf("%w: %d steps of the message are open", cache.ErrFull, maxOpen)
 	}
-	n, err := m.write(f)
+	at, err := m.write(f)
 	m.mu.Unlock()
 	if err != nil {
 		return err
 	}
-	return m.held(ctx, n)
+	return m.held(ctx, at)
 }
 
 func (m *Mirror) rewrite(f *flight) {
