@@ -35,7 +35,10 @@ type flight struct {
 	done  bool // one of the runs that overlap has completed
 	// ahead: a fence told of a step before the start of its workflow was heard.
 	// If none is, the step alone is the message.
-	ahead   bool
+	ahead bool
+	// inside: with ahead, such a step is in a workflow, whose start is on its way
+	// or was lost. The workflow runs until its own end is heard.
+	inside  bool
 	refused []mark // steps that a fence did not let run
 	unsure  bool   // events were lost since its start
 	dirty   bool   // changed since it was last written
@@ -82,9 +85,12 @@ func (b *book) ahead(e *profiler.Event) (*flight, bool) {
 	f := b.flights[e.ID]
 	if f == nil || f.landed() {
 		f = b.open(e.ID)
-		f.ahead, f.begun = true, e.At
+		over := f.done && f.Updated >= e.Time().UnixMilli() // its workflow did not wait for it
+		f.ahead, f.inside, f.begun = true, e.Order > 0 && !over, e.At
 		f.Begun = uint64(max(0, e.At))
 		f.Started = e.Time().UnixMilli()
+	} else if e.Order > 0 {
+		f.inside = true
 	}
 	f.Updated = e.Time().UnixMilli()
 	return f, f.start(e)
@@ -129,6 +135,9 @@ func (b *book) open(id string) *flight {
 	if ok {
 		f.Attempts, f.Workflow = old.Attempts, old.Workflow
 		f.Payload, f.Error = old.Payload, old.Error
+		if old.State != InFlight {
+			f.Updated = old.Updated
+		}
 		f.done = old.State == Done
 		if old.State != Done {
 			f.inherit(old.Steps)
@@ -219,9 +228,11 @@ func (b *book) end(f *flight, e *profiler.Event) *flight {
 	f.ahead = true
 	f.Attempts++
 	f.Steps, f.marks = f.kept(func(s Step, m mark) bool { return later(m) || !f.done && s.Publish() })
+	f.inside = false
 	for i, m := range f.marks {
 		if later(m) {
 			f.Steps[i].Attempt = f.Attempts
+			f.inside = f.inside || m.order > 0
 		}
 	}
 	return f
@@ -239,10 +250,10 @@ func (b *book) land(f *flight, phase profiler.Phase) {
 	}
 }
 
-// settle ends a message that is no more than fenced steps, when the last of
-// them has ended.
+// settle ends a message that is no more than fenced steps outside of any
+// workflow, when the last of them has ended.
 func (b *book) settle(f *flight, phase profiler.Phase) {
-	if !f.ahead || f.runs > 0 || slices.ContainsFunc(f.Steps, func(s Step) bool { return s.Phase == profiler.Started && s.Attempt == f.Attempts }) {
+	if !f.ahead || f.inside || f.runs > 0 || slices.ContainsFunc(f.Steps, func(s Step) bool { return s.Phase == profiler.Started && s.Attempt == f.Attempts }) {
 		return
 	}
 	b.land(f, phase)

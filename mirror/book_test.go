@@ -179,12 +179,48 @@ func TestBook(t *testing.T) {
 			p.fence(at(2, h.publish, 0, start, 0))
 			p.observe(at(3, h.publish, 0, failed, 1))
 		}, "failed /publish 1 publish:failed#0@1 no stock"},
+		{"a fence in a workflow whose start was lost", func(p *tape) {
+			e := at(2, h.publish, 2, start, 0)
+			p.fence(e)
+			p.observe(e, at(3, h.publish, 2, done, 1))
+		}, "in-flight /publish 1 publish:completed#2@1"},
+		{"and the workflow ends", func(p *tape) {
+			e := at(2, h.publish, 2, start, 0)
+			p.fence(e)
+			p.observe(e, at(3, h.publish, 2, done, 1), at(5, h.orders, 1, done, 4))
+		}, "done orders/publish 1"},
+		{"the lost start is of the run after one that was heard", func(p *tape) {
+			p.observe(begin)
+			p.fence(at(12, h.publish, 2, start, 0))
+			p.observe(at(5, h.orders, 1, done, 4), at(13, h.publish, 2, done, 1))
+		}, "in-flight orders/publish 2 publish:completed#2@2"},
+		{"a lost start, and a fence that was outside of it", func(p *tape) {
+			p.fence(at(1, h.publish, 0, start, 0))
+			p.fence(at(2, h.publish, 2, start, 0))
+			p.observe(at(3, h.publish, 2, done, 1), at(4, h.publish, 0, done, 3))
+		}, "in-flight /publish 1 publish:completed#0@1 publish:completed#2@1"},
+		{"a fence that its workflow does not wait for", func(p *tape) {
+			p.observe(begin, at(5, h.orders, 1, done, 4))
+			p.fence(at(3, h.publish, 2, start, 0))
+			p.observe(at(9, h.publish, 2, done, 6))
+		}, "done orders/publish 2"},
+		{"one whose workflow failed", func(p *tape) {
+			p.observe(begin, at(5, h.orders, 1, failed, 4))
+			p.fence(at(3, h.publish, 2, start, 0))
+			p.observe(at(9, h.publish, 2, done, 6))
+		}, "in-flight orders/publish 2 publish:completed#2@2 no stock"},
 		{"a fence that was refused", func(p *tape) {
 			e := at(2, h.publish, 2, start, 0)
 			p.fence(e)
 			p.dirty = append(p.dirty, p.book.refuse(&e))
 			p.observe(begin, at(3, h.publish, 2, failed, 1))
 		}, "in-flight orders/orders 1 no stock"},
+		{"one in a workflow whose start was lost", func(p *tape) {
+			e := at(2, h.publish, 2, start, 0)
+			p.fence(e)
+			p.dirty = append(p.dirty, p.book.refuse(&e))
+			p.observe(at(3, h.publish, 2, failed, 1))
+		}, "in-flight /publish 1 no stock"},
 		{"one outside of any workflow", func(p *tape) {
 			e := at(2, h.publish, 0, start, 0)
 			p.fence(e)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -448,5 +449,61 @@ func TestMany(t *testing.T) {
 				t.Errorf("%d in flight, stats %+v", len(left), st)
 			}
 		})
+	}
+}
+
+// overfull is a plugin whose queue was full whenever a workflow began.
+type overfull struct{ *Mirror }
+
+func (o overfull) Observe(batch []profiler.Event) {
+	began := func(e profiler.Event) bool { return e.Step.Kind() == profiler.Workflow && e.Phase == profiler.Started }
+	o.Mirror.Observe(slices.DeleteFunc(slices.Clone(batch), began))
+	o.Lost(1)
+}
+
+// A workflow whose start was not heard still runs when its fenced producer has
+// completed: it is in flight for a successor, not done.
+func TestFenceStartLost(t *testing.T) {
+	a, b := start(t, "a", nil), start(t, "b", nil)
+	a.promote(t, 1)
+	b.follow(t, a, 1)
+	p, err := profiler.New(profiler.Config{Plugins: []profiler.Plugin{overfull{a.Mirror}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- p.Run(ctx) }()
+	defer func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}()
+	for errors.Is(p.Flush(ctx), profiler.ErrNotRunning) {
+		runtime.Gosched()
+	}
+	flush := func() {
+		t.Helper()
+		if err := p.Flush(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if err := a.cache.Flush(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	run, span := p.Workflow("orders").Begin(ctx, "o-17")
+	if err := p.Producer("publish", profiler.Fence()).Do(run, "", func(context.Context) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	flush()
+	if left := b.InFlight(); b.Seen("o-17") || len(left) != 1 {
+		t.Errorf("while it runs: seen as done %v, in flight %+v", b.Seen("o-17"), left)
+	}
+	span.End(nil)
+	flush()
+	if left := b.InFlight(); !b.Seen("o-17") || len(left) != 0 {
+		t.Errorf("when it has ended: seen as done %v, in flight %+v", b.Seen("o-17"), left)
 	}
 }
