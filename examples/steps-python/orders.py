@@ -128,4 +128,11 @@ def main(inbox, sink):
 
 
 if __name__ == "__main__":
+    name = os.path.basename(sys.argv[0])
+    if len(sys.argv) != 3:
+        sys.exit(f"usage: interlok-ha run -- {name} INBOX SINK")
+    if not os.environ.get("INTERLOK_HA_SOCKET"):
+        sys.exit(f"{name}: INTERLOK_HA_SOCKET is not set: start it with interlok-ha run -- {name} INBOX SINK")
+    if not os.path.isdir(sys.argv[1]):
+        sys.exit(f"{name}: INBOX is no folder: {sys.argv[1]}")
     main(*sys.argv[1:])

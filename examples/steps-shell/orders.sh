@@ -10,6 +10,18 @@
 #
 # Needs curl 7.76 or later.
 set -eu
+if [ $# -ne 2 ]; then
+	echo "usage: interlok-ha run -- ${0##*/} INBOX SINK" >&2
+	exit 2
+fi
+if [ -z "${INTERLOK_HA_SOCKET:-}" ]; then
+	echo "${0##*/}: INTERLOK_HA_SOCKET is not set: start it with interlok-ha run -- ${0##*/} INBOX SINK" >&2
+	exit 2
+fi
+if ! [ -d "$1" ]; then
+	echo "${0##*/}: INBOX is no folder: $1" >&2
+	exit 2
+fi
 inbox=$1
 sink=$2
 
@@ -21,10 +33,14 @@ call() {
 	curl -sS --fail-with-body --unix-socket "$INTERLOK_HA_SOCKET" "$@" "http://instance$path"
 }
 
-# report STEPS, one or an array. "Too much at once" is 429: curl waits as long
-# as the answer says, and tries again.
+# report STEPS, one or an array. "Too much at once" is 429, "no slave in step"
+# 503: curl tries again after a second. Without -o, for curl cannot empty
+# /dev/null between two tries.
 report() {
-	call /v1/steps -o /dev/null --retry 10 -H 'Content-Type: application/json' --data-binary "$1"
+	if ! said=$(call /v1/steps --retry 10 --retry-delay 1 -H 'Content-Type: application/json' --data-binary "$1"); then
+		echo "not taken: $said" >&2 # one answer for each try; "detail" says why
+		exit 1
+	fi
 }
 
 # step ID KIND NAME PHASE [MORE] is one step as JSON.

@@ -4,6 +4,11 @@
 #
 # An id that is there already is no fault: a message in doubt is sent again.
 set -eu
+if [ $# -ne 3 ]; then
+	echo "usage: OUTBOX=FOLDER ${0##*/} ID FILE TOKEN" >&2
+	exit 2
+fi
+: "${OUTBOX:?is not set: name the folder that the orders go to}"
 id=$1
 tmp=$OUTBOX/.$$-$id
 cp "$2" "$tmp"

@@ -76,7 +76,14 @@ if [ "$1" = o-3 ] && mkdir %[3]s; then exec sleep 1000; fi
 	}
 	put("o-0", "") // refused by the first step
 
-	for _, name := range []string{"a", "b", "c"} {
+	// The first is alone: its fence finds no slave, and it must try again until
+	// one comes, in the same attempt.
+	c.Start("a", program, inbox, sink)
+	lab.Wait(t, "o-1 is at its fence", 3*soon, func() bool {
+		e, err := admin.NewClient(c.Socket("a")).InFlight(context.Background(), "", admin.CacheQuery{})
+		return err == nil && len(e.Entries) == 1 && e.Entries[0].Key == "o-1" && e.Entries[0].Step != "orders" && e.Entries[0].Step != ""
+	})
+	for _, name := range []string{"b", "c"} {
 		c.Start(name, program, inbox, sink)
 	}
 	m := c.Settled(soon)
