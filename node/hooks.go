@@ -49,8 +49,15 @@ func (n *Node) openProfiler() (err error) {
 // ending is since when work is being ended.
 type ending struct{ since atomic.Pointer[time.Time] }
 
-func (e *ending) begin() { now := time.Now(); e.since.Store(&now) }
-func (e *ending) over()  { e.since.Store(nil) }
+// begin notes that work is being ended from now on. Of several the first counts:
+// what failed after it may have failed because of it.
+func (e *ending) begin() {
+	now := time.Now()
+	e.since.CompareAndSwap(nil, &now)
+}
+
+// over is for new work, once all that the old one's hooks told was flushed.
+func (e *ending) over() { e.since.Store(nil) }
 
 // before reports whether that time is later.
 func (e *ending) before(at time.Time) bool {
@@ -86,9 +93,14 @@ func (n *Node) workStopped() {
 		case <-forgotten:
 		case <-ctx.Done():
 		}
-		if err := n.profiler.Flush(ctx); err != nil {
-			n.o.Log.Warn().Err(err).Msg("The last events of the work may not be in the cache")
-		}
+		n.flushHooks(ctx)
 		n.manager.WorkStopped()
 	}()
+}
+
+// flushHooks waits until what the hooks told is in the cache.
+func (n *Node) flushHooks(ctx context.Context) {
+	if err := n.profiler.Flush(ctx); err != nil {
+		n.o.Log.Warn().Err(err).Msg("The last events of the work may not be in the cache")
+	}
 }

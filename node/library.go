@@ -30,6 +30,9 @@ type library struct {
 	present atomic.Pointer[reign]
 	state   atomic.Pointer[string]
 	restart atomic.Int64
+	// expired: the guard ran out, the work has ended, and nobody has called it
+	// again. A guard that is renewed does.
+	expired atomic.Bool
 
 	// ---
 	wanted bool // the guard is open and the work should run
@@ -58,7 +61,12 @@ func (w *library) Open(epoch uint64) {
 	})
 }
 
-func (w *library) Guard(g election.Guard) { w.guard.Store(&g) }
+func (w *library) Guard(g election.Guard) {
+	w.guard.Store(&g)
+	if w.expired.Load() {
+		w.post(w.renewed)
+	}
+}
 
 func (w *library) Epoch(epoch uint64) {
 	w.post(func() {
@@ -72,6 +80,7 @@ func (w *library) Epoch(epoch uint64) {
 func (w *library) Stop(planned bool) {
 	w.post(func() {
 		w.wanted = false
+		w.expired.Store(false)
 		r := w.present.Load()
 		if r == nil {
 			w.stopped()
@@ -179,6 +188,7 @@ func (w *library) watch(r *reign) {
 			return
 		case <-stop:
 			stop, due = nil, now()+w.n.s.Workload.StopTimeout
+			w.n.ending.begin()
 			r.cancel(errHandedOver)
 		case <-r.lost:
 			lost = true
@@ -189,6 +199,7 @@ func (w *library) watch(r *reign) {
 	if due == 0 || now() < due {
 		budget, why = w.n.s.StopBudget(), "in time after mastership was lost"
 	}
+	w.n.ending.begin() // what the work leaves now is in flight
 	r.cancel(cache.ErrNotMaster)
 	timer.Reset(budget)
 	select {
@@ -219,10 +230,9 @@ func (w *library) ended(r *reign) {
 		return
 	case r.expired:
 		// Ended by us; the guard tells what follows. If this process stood still
-		// it may have been renewed all the same.
-		if w.guard.Load().Open(now()) {
-			w.start()
-		}
+		// it may have been renewed all the same, or will be.
+		w.expired.Store(true)
+		w.renewed()
 		return
 	}
 	switch d := w.sup.Next(now(), result); d.Action {
@@ -242,6 +252,25 @@ func (w *library) ended(r *reign) {
 			n.quit(&ExitError{})
 		}
 	}
+}
+
+// renewed calls the work again that had ended because the guard ran out, if the
+// guard is open. What the hooks told of its end goes before.
+func (w *library) renewed() {
+	if !w.guard.Load().Open(now()) || !w.expired.Swap(false) {
+		return
+	}
+	go func() {
+		ctx, cancel := context.WithTimeout(context.Background(), flushTime)
+		defer cancel()
+		w.n.flushHooks(ctx)
+		w.post(func() {
+			if w.wanted && w.present.Load() == nil {
+				w.n.ending.over()
+				w.start()
+			}
+		})
+	}()
 }
 
 // Status tells what the work does.
