@@ -117,6 +117,9 @@ func New(o Options) (n *Node, err error) {
 			return nil, err
 		}
 	}
+	if err := CheckPlugins(s, o.Plugins); err != nil {
+		return nil, err
+	}
 	made := &Node{o: o, s: s, started: time.Now(), missed: map[string]bool{}}
 	n = made
 	defer func() {

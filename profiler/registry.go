@@ -2,6 +2,7 @@ package profiler
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -43,19 +44,72 @@ func Register(name string, factory Factory) error {
 	return nil
 }
 
-// Open makes the plugins of a comma-separated list of names, each once, in its
-// order. A name nobody knows is an error that tells the known ones.
-func Open(names string, cfg PluginConfig) ([]Plugin, error) {
-	var plugins []Plugin
-	var done []string
+// UnknownError says that nobody has registered or given a plugin of that name.
+type UnknownError struct {
+	Name  string
+	Known []string // sorted
+}
+
+// Error tells the known names too.
+func (e *UnknownError) Error() string {
+	return fmt.Sprintf("profiler: open plugin %q: no such plugin; %s", e.Name, e.Instead())
+}
+
+// Instead is what to write, or to do, in its place.
+func (e *UnknownError) Instead() string {
+	text := "known are " + strings.Join(e.Known, ", ")
+	if e.Name == "otel" {
+		text += "; otel is a module of its own: a Go program has it that imports github.com/interlok-ha/interlok-ha/profiler/otel"
+	}
+	return text
+}
+
+// Check reports the first name of the list that Open would not know, as an
+// [*UnknownError], without making any plugin. given are the names in
+// PluginConfig.Given.
+func Check(names string, given ...string) error {
+	for _, name := range split(names) {
+		if slices.Contains(given, name) {
+			continue
+		}
+		if _, err := lookUp(name, given); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lookUp finds a registered factory. given is only for the error.
+func lookUp(name string, given []string) (Factory, error) {
+	registry.Lock()
+	defer registry.Unlock()
+	if factory := registry.factories[name]; factory != nil {
+		return factory, nil
+	}
+	known := slices.AppendSeq(slices.Clone(given), maps.Keys(registry.factories))
+	slices.Sort(known)
+	return nil, &UnknownError{Name: name, Known: slices.Compact(known)}
+}
+
+// split is the names of a list, each once, the Java plugin by its short name.
+func split(names string) []string {
+	var list []string
 	for name := range strings.SplitSeq(names, ",") {
 		if name = strings.TrimSpace(name); name == FailoverFactory {
 			name = "failover"
 		}
-		if name == "" || slices.Contains(done, name) {
-			continue
+		if name != "" && !slices.Contains(list, name) {
+			list = append(list, name)
 		}
-		done = append(done, name)
+	}
+	return list
+}
+
+// Open makes the plugins of a comma-separated list of names, each once, in its
+// order. A name nobody knows is an [*UnknownError].
+func Open(names string, cfg PluginConfig) ([]Plugin, error) {
+	var plugins []Plugin
+	for _, name := range split(names) {
 		pl, err := open(name, cfg)
 		if err != nil {
 			return nil, err
@@ -69,23 +123,9 @@ func open(name string, cfg PluginConfig) (Plugin, error) {
 	if pl := cfg.Given[name]; pl != nil {
 		return pl, nil
 	}
-	registry.Lock()
-	factory := registry.factories[name]
-	known := make([]string, 0, len(registry.factories)+len(cfg.Given))
-	for n := range registry.factories {
-		known = append(known, n)
-	}
-	registry.Unlock()
-	if factory == nil {
-		for n := range cfg.Given {
-			known = append(known, n)
-		}
-		slices.Sort(known)
-		hint := ""
-		if name == "otel" {
-			hint = "; it is a module of its own: a Go program has it that imports github.com/interlok-ha/interlok-ha/profiler/otel"
-		}
-		return nil, fmt.Errorf("profiler: open plugin %q: no such plugin; known are %s%s", name, strings.Join(slices.Compact(known), ", "), hint)
+	factory, err := lookUp(name, slices.Collect(maps.Keys(cfg.Given)))
+	if err != nil {
+		return nil, err
 	}
 	cfg.Name = name
 	pl, err := factory(cfg)

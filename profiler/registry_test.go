@@ -54,6 +54,9 @@ func TestRegistry(t *testing.T) {
 		if (err == nil) != (test.err == "") || err != nil && !strings.Contains(err.Error(), test.err) {
 			t.Errorf("Open(%q): %v, want %q", test.names, err, test.err)
 		}
+		if err := profiler.Check(test.names, "failover"); (err != nil) != strings.Contains(test.err, "no such plugin") {
+			t.Errorf("Check(%q): %v; Open: %q", test.names, err, test.err)
+		}
 		if len(got) != len(test.want) {
 			t.Errorf("Open(%q): %d plugins, want %d", test.names, len(got), len(test.want))
 			continue

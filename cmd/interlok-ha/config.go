@@ -7,6 +7,7 @@ import (
 	"os"
 
 	"github.com/interlok-ha/interlok-ha/config"
+	"github.com/interlok-ha/interlok-ha/node"
 	"github.com/spf13/cobra"
 )
 
@@ -45,7 +46,11 @@ func (a *app) load(cmd *cobra.Command, s *settings, file string) (*config.Settin
 	if err != nil {
 		host = "" // config asks for failover.name then
 	}
-	return config.Load(config.Source{File: file, Environ: a.environ, Sets: sets, Hostname: host, Root: os.Geteuid() == 0})
+	loaded, err := config.Load(config.Source{File: file, Environ: a.environ, Sets: sets, Hostname: host, Root: os.Geteuid() == 0})
+	if err != nil {
+		return nil, err
+	}
+	return loaded, node.CheckPlugins(loaded, nil)
 }
 
 func (a *app) configVerb() *cobra.Command {
