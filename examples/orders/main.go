@@ -68,7 +68,7 @@ func work(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	verbose := f.Bool("verbose", false, "show the log too")
 	// The bytes of an order are kept with its state: then a new master needs
 	// nobody to do it again.
-	sets := []string{"failover.profiler.payload=true"}
+	sets := []string{"failover.cluster=orders", "failover.profiler.payload=true"} // of two, the later counts
 	f.Func("set", "a setting, as `KEY=VALUE`; may be repeated", func(v string) error {
 		sets = append(sets, v)
 		return nil
@@ -79,14 +79,21 @@ func work(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if *name == "" {
 		return errors.New("each instance needs a -name of its own")
 	}
-	cfg := node.Config{Environ: os.Environ(), Set: append(sets, "failover.name="+*name, "failover.cluster=orders"), Keeper: true}
+	cfg := node.Config{Environ: os.Environ(), Set: append(sets, "failover.name="+*name), Keeper: true}
 	if *verbose {
 		cfg.Log = zerolog.New(stderr).With().Timestamp().Logger()
 	}
 	fmt.Fprintf(stdout, "%s takes part, process %d\n", *name, os.Getpid())
-	return node.Run(ctx, cfg, func(ctx context.Context, m *node.Master) error {
+	return node.Run(ctx, cfg, func(ctx context.Context, m *node.Master) (err error) {
 		fmt.Fprintf(stdout, "%s reigns, epoch %d\n", *name, m.Epoch())
-		defer fmt.Fprintf(stdout, "%s reigns no more\n", *name)
+		defer func() {
+			switch {
+			case ctx.Err() != nil:
+				fmt.Fprintf(stdout, "%s reigns no more\n", *name)
+			case err != nil: // it is master still, and begins anew: failover.workload.restart
+				fmt.Fprintf(stdout, "%s: the work failed: %v\n", *name, err)
+			}
+		}()
 		market, err := shop.Dial(*from, *to)
 		if err != nil {
 			return err
@@ -95,7 +102,7 @@ func work(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		w := shop.Work{
 			Master: m, Market: market, Instance: *name, StepTime: 20 * time.Millisecond,
 			Found: func(left []mirror.Message) {
-				fmt.Fprintf(stdout, "%s finds %d messages in flight\n", *name, len(left))
+				fmt.Fprintf(stdout, "%s finds %s in flight\n", *name, messages(len(left)))
 			},
 			Settled: func(s shop.Settlement) {
 				fmt.Fprintf(stdout, "%s: order %s at %q: %s; the sink says %q\n", *name, s.ID, s.Before, s.Did, s.Answer)
@@ -103,6 +110,14 @@ func work(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		}
 		return w.Run(ctx)
 	})
+}
+
+// messages counts in words.
+func messages(n int) string {
+	if n == 1 {
+		return "1 message"
+	}
+	return fmt.Sprintf("%d messages", n)
 }
 
 // source makes orders and hands them out.

@@ -158,7 +158,7 @@ func TestKilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	second := master()
-	second.says("finds [1-9][0-9]* messages in flight")
+	second.says("finds [1-9][0-9]* messages? in flight")
 	second.says(`: order [0-9]+ at "[a-z]+": `)
 	take("d") // a master that is alone has nobody to tell, and publishes nothing
 	if err := second.cmd.Process.Signal(syscall.SIGTERM); err != nil {
@@ -179,6 +179,27 @@ func TestKilled(t *testing.T) {
 	}
 	if open := second.count("published again"); repeats > open {
 		t.Errorf("the sink refused %d repeats, and only %d publishes were open", repeats, open)
+	}
+}
+
+// TestNoSource has nobody to take orders from: the cause is told, and that is no
+// end of the reign.
+func TestNoSource(t *testing.T) {
+	dir, err := os.MkdirTemp("", "orders")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	p := start(t, dir, "work", "-name", "a", "-source", filepath.Join(dir, "nobody"), "-sink", filepath.Join(dir, "nobody"),
+		"-set", "failover.interface=lo", "-set", fmt.Sprintf("failover.port=%d", 20_000+rand.IntN(10_000)), "-set", "failover.delay=100",
+		"-set", "failover.cluster=another")
+	p.says("^a: the work failed: .*nobody: ")
+	if n := p.count("reigns no more"); n > 0 {
+		t.Errorf("it reigns no more, %d times", n)
+	}
+	sockets, err := filepath.Glob(filepath.Join(dir, "interlok-ha", "another*"))
+	if err != nil || len(sockets) == 0 {
+		t.Errorf("-set failover.cluster has no effect: %v", err)
 	}
 }
 
