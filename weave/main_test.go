@@ -14,7 +14,17 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// tidy is done when all tests have ended.
+var tidy []func()
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		for _, f := range tidy {
+			f()
+		}
+		os.Exit(code)
+	}))
+}
 
 // program writes an archive to a folder of its own.
 func program(t *testing.T, archive string) string {
@@ -111,6 +121,13 @@ func (i *instance) Report(_ context.Context, steps []admin.Step) (a admin.StepsA
 		}
 	}
 	return a, nil
+}
+
+// failWith makes the reports of some steps fail.
+func (i *instance) failWith(f func(admin.Step) error) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.fails = f
 }
 
 // told is what was reported, one line for each step.

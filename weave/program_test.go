@@ -13,6 +13,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -22,6 +23,7 @@ import (
 
 var (
 	cold     = flag.Bool("cold", false, "measure what weaving adds to a build from an empty cache")
+	full     = flag.Bool("full", false, "build with -race and -trimpath, too")
 	orchPath = flag.String("orchestrated", "", "test this program, built of examples/woven by orchestrion, too")
 )
 
@@ -52,21 +54,45 @@ func mustRun(t *testing.T, dir string, env []string, name string, args ...string
 	return out
 }
 
-// built is the example as it is, and woven.
+// builds has what built made, for all tests.
+var builds struct {
+	sync.Mutex
+	dir  string // empty until the first
+	done map[string]bool
+}
+
+// built is the example as it is, and woven. Nobody writes to them.
 func built(t *testing.T, fence bool, flags ...string) (plain, woven string) {
 	t.Helper()
-	dir := t.TempDir()
-	plain, woven = filepath.Join(dir, "plain"), filepath.Join(dir, "woven")
+	builds.Lock()
+	defer builds.Unlock()
+	if builds.dir == "" {
+		dir, err := os.MkdirTemp("", "weave-test-")
+		if err != nil {
+			t.Fatal(err)
+		}
+		builds.dir, builds.done = dir, map[string]bool{}
+		tidy = append(tidy, func() { _ = os.RemoveAll(dir) })
+	}
+	name := strings.Join(flags, "")
+	plain, woven = filepath.Join(builds.dir, "plain"+name), filepath.Join(builds.dir, fmt.Sprintf("woven-%v%s", fence, name))
 	env := environ()
 	if slices.Contains(flags, "-race") {
 		env = append(env, "CGO_ENABLED=1")
 	}
-	mustRun(t, example, env, "go", slices.Concat([]string{"build", "-o", plain}, flags, []string{"."})...)
+	if !builds.done[plain] {
+		mustRun(t, example, env, "go", slices.Concat([]string{"build", "-o", plain}, flags, []string{"."})...)
+		builds.done[plain] = true
+	}
+	if builds.done[woven] {
+		return plain, woven
+	}
 	r, err := Weave(t.Context(), Config{Args: slices.Concat([]string{"build", "-o", woven}, flags, []string{"."}), Dir: example, Temp: t.TempDir(), Environ: env, Fence: fence})
 	if err != nil {
 		t.Fatal(err)
 	}
 	mustRun(t, example, env, "go", r.Args...)
+	builds.done[woven] = true
 	return plain, woven
 }
 
@@ -209,12 +235,12 @@ func TestNoFenceNoProducer(t *testing.T) {
 		{admin.KindNotMaster, "order-1 failed: interlok-ha: sink.Printer must not run: because"},
 		{admin.KindUnknown, "order-1 failed: interlok-ha: sink.Printer must not run: because"},
 	} {
-		i.fails = func(s admin.Step) error {
+		i.failWith(func(s admin.Step) error {
 			if s.Fence && s.ID == "order-1" {
 				return &admin.Error{Kind: tt.kind, Detail: "because"}
 			}
 			return nil
-		}
+		})
 		out := mustRun(t, "", env, woven, "-n", "2")
 		if want := tt.want + "\n1: order-2 to NO\n"; out != want {
 			t.Errorf("%s: printed %q, want %q", tt.kind, out, want)
@@ -231,6 +257,9 @@ func TestNoFenceNoProducer(t *testing.T) {
 }
 
 func TestRace(t *testing.T) {
+	if !*full {
+		t.Skip("needs -full")
+	}
 	if !canReport {
 		t.Skip("hooks report on Linux")
 	}
@@ -315,6 +344,9 @@ func cpu(t *testing.T) (sum time.Duration) {
 
 // TestTrimmedPaths: -trimpath means the same for woven files.
 func TestTrimmedPaths(t *testing.T) {
+	if !*full {
+		t.Skip("needs -full")
+	}
 	plain, woven := built(t, false, "-trimpath")
 	_, want, _ := output(t, "", environ(), plain, "-panic", "1")
 	_, got, _ := output(t, "", environ(), woven, "-panic", "1")
