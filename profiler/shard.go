@@ -15,11 +15,11 @@ const maxFailed = 1024
 type shard struct {
 	p      *Profiler
 	mu     sync.Mutex // guards all that follows, and the messages of the shard
-	buf    []Event
-	spare  []Event // takes turns with buf
-	limit  int     // of buf, but for ends of steps whose start is told
-	gen    uint32  // which buf it is
-	closed bool    // Run has ended
+	buf    []Event    // made for the first event: an instance may never have one
+	spare  []Event    // takes turns with buf
+	limit  int        // of buf, but for ends of steps whose start is told
+	gen    uint32     // which buf it is
+	closed bool       // Run has ended
 	open   map[string]*message
 	failed map[string]uint16 // how often in a row, by id
 	free   *run              // runs that nobody has
@@ -33,7 +33,6 @@ type shard struct {
 func (sh *shard) init(p *Profiler, limit int) {
 	sh.p = p
 	sh.limit = limit
-	sh.buf = make([]Event, 0, limit)
 	sh.open = map[string]*message{}
 	sh.failed = map[string]uint16{}
 }
@@ -69,6 +68,16 @@ func (sh *shard) wait() {
 		<-room
 		sh.mu.Lock()
 	}
+}
+
+// add puts an event into the buffer, and makes it if there is none. The shard
+// is locked.
+func (sh *shard) add(e Event) {
+	if sh.buf == nil {
+		sh.buf = make([]Event, 0, sh.limit)
+	}
+	sh.buf = append(sh.buf, e)
+	sh.events++
 }
 
 // take swaps the buffers and returns the full one. Only Run's goroutine calls

@@ -70,11 +70,10 @@ func (r *run) start(d *Detail) int {
 		r.index = -1
 		return 0
 	}
-	sh.buf = append(sh.buf, Event{
+	sh.add(Event{
 		ID: r.id, Step: r.s, At: r.at, Detail: d,
 		Order: r.order, Parent: r.parent, Attempt: r.attempt, Phase: Started,
 	})
-	sh.events++
 	r.index, r.gen = int32(n), sh.gen
 	return n + 1
 }
@@ -191,11 +190,10 @@ func (r *run) tell(phase Phase, now time.Duration, d *Detail) int {
 		sh.dropped++
 		return 0
 	}
-	sh.buf = append(sh.buf, Event{
+	sh.add(Event{
 		ID: r.id, Step: r.s, At: now, Took: now - r.at, Detail: d,
 		Order: r.order, Parent: r.parent, Attempt: r.attempt, Phase: phase,
 	})
-	sh.events++
 	return len(sh.buf)
 }
 
