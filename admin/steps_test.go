@@ -121,7 +121,7 @@ func TestStepsRefused(t *testing.T) {
 		{"object for text", `{"id":{"id":"x"}}`, 400, "id is no string", ""},
 		{"text for fence", with(`"fence":"yes"`), 400, "fence is neither true nor false", ""},
 		{"no kind", second(`{"id":"m","step":"s","phase":"started"}`), 400, "steps[1].kind is missing", "write one of: workflow, channel, consumer, service, producer"},
-		{"bad kind", second(`{"id":"m","kind":"SERVICE","step":"s","phase":"started"}`), 400, `steps[1].kind is \"SERVICE\"`, "write one of: workflow"},
+		{"bad kind", second(`{"id":"m","kind":"SERVICE","step":"s","phase":"started"}`), 400, `steps[1].kind is \"SERVICE\"`, "service, producer (in lower case)"},
 		{"no phase", `{"id":"m","kind":"service","step":"s"}`, 400, "phase is missing", "started, completed, failed"},
 		{"bad phase", `{"id":"m","kind":"service","step":"s","phase":"done"}`, 400, `phase is \"done\"`, "started, completed, failed"},
 		{"no id", second(`{"kind":"service","step":"s","phase":"started"}`), 400, "steps[1].id is missing or empty", ""},

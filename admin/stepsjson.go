@@ -169,7 +169,7 @@ func oneOf(place, text string, known []string) error {
 	case text == "":
 		return usage(place+" is missing or empty", "write one of: "+strings.Join(known, ", "))
 	case !slices.Contains(known, text):
-		return usage(fmt.Sprintf("%s is %.64q", place, text), "write one of: "+strings.Join(known, ", "))
+		return usage(fmt.Sprintf("%s is %.64q", place, text), "write one of: "+strings.Join(known, ", ")+" (in lower case)")
 	}
 	return nil
 }

@@ -64,6 +64,9 @@ func oneKey(cmd *cobra.Command, args []string) error {
 	if len(args) == 1 && args[0] != "" {
 		return nil
 	}
+	if len(args) == 1 {
+		return usageError("KEY is empty", "a key has at least one byte; is a variable of the script not set?")
+	}
 	return usageError("cache "+cmd.Name()+" needs one KEY", "see `"+cmd.CommandPath()+" --help`")
 }
 

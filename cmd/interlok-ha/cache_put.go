@@ -40,13 +40,18 @@ master writes; asked of another instance, this fails and names it.
 
 An entry in flight is never evicted and never expires, and the next master finds
 it with cache in-flight. Put it again without --in-flight when it is finished,
-or remove it. By default this does not wait for the slaves; with the key
+or remove it. Over a message that hooks told of, its state is replaced: what is
+known of its steps and of what was published is gone, so use keys of your own.
+By default this does not wait for the slaves; with the key
 failover.cache.replicate.asynchronously=false it does.`,
 		Example: `  interlok-ha cache put --in-flight order-17 step-1
   interlok-ha cache put order-17 done
   date | interlok-ha cache put last-run`,
 		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 0 || len(args) > 2 || args[0] == "" {
+			if len(args) > 0 && args[0] == "" {
+				return usageError("KEY is empty", "a key has at least one byte; is a variable of the script not set?")
+			}
+			if len(args) == 0 || len(args) > 2 {
 				return usageError("cache put needs KEY and at most one VALUE", "see `"+cmd.CommandPath()+" --help`")
 			}
 			return nil
