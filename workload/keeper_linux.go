@@ -138,7 +138,7 @@ func harden(privileges bool) (int, error) {
 	}
 	// A name of its own: "killall interlok-ha" should not hit both.
 	_ = os.WriteFile(fmt.Sprintf("/proc/self/task/%d/comm", os.Getpid()), []byte("interlok-keeper"), 0)
-	slim()
+	Slim()
 	// What was touched once stays in memory; what was not is not loaded for
 	// it, or all of the binary would count as resident.
 	_ = unix.Mlockall(unix.MCL_CURRENT | unix.MCL_FUTURE | unix.MCL_ONFAULT)

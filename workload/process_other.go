@@ -7,6 +7,9 @@ import "time"
 // KeeperMain is the whole life of a keeper process; there is none here.
 func KeeperMain(_, _ []string) int { return 2 }
 
+// Slim does nothing.
+func Slim() {}
+
 // BecomeSubreaper returns ErrUnsupported.
 func BecomeSubreaper() error { return ErrUnsupported }
 

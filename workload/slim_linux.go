@@ -8,10 +8,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// slim forgets the code that was touched while the binary came up: all of its
-// packages were set up, and the keeper needs few. What is used again is mapped
-// again, from the file. Only code is forgotten, which nothing ever wrote to.
-func slim() {
+// Slim forgets the code that was touched while the process came up: all packages
+// were set up and settings read, and what runs from then on needs little of it.
+// What is used again is mapped again, from the file. Only code is forgotten,
+// which nothing ever wrote to.
+func Slim() {
 	maps, err := os.ReadFile("/proc/self/maps")
 	if err != nil {
 		return

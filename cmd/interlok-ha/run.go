@@ -11,6 +11,7 @@ import (
 
 	"github.com/interlok-ha/interlok-ha/config"
 	"github.com/interlok-ha/interlok-ha/node"
+	"github.com/interlok-ha/interlok-ha/workload"
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 )
@@ -76,6 +77,7 @@ func (a *app) takePart(ctx context.Context, s *config.Settings, command []string
 		return err
 	}
 	defer reloading(hangup, n.ReloadKeys, log)()
+	workload.Slim()
 	return n.Run(ctx)
 }
 
