@@ -400,6 +400,24 @@ func ExampleOpen() {
 	// Output: 1 <nil>
 }
 
+func ExampleCheck() {
+	err := profiler.Check("failover, nonesuch", "failover")
+	unknown, ok := errors.AsType[*profiler.UnknownError](err)
+	fmt.Println(ok, unknown.Name)
+	// Output: true nonesuch
+}
+
+func ExampleUnknownError_Error() {
+	fmt.Println(&profiler.UnknownError{Name: "metric", Known: []string{"log", "metrics"}})
+	// Output: profiler: open plugin "metric": no such plugin; known are log, metrics
+}
+
+func ExampleUnknownError_Instead() {
+	unknown := &profiler.UnknownError{Name: "metric", Known: []string{"log", "metrics"}}
+	fmt.Println(unknown.Instead())
+	// Output: known are log, metrics
+}
+
 func ExampleFrom() {
 	p, stop := listen()
 	_ = p.Workflow("orders").Do(context.Background(), "4711", func(ctx context.Context) error {
