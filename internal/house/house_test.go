@@ -35,7 +35,7 @@ var floors = [][]string{
 
 // outside are rooms that only tests and measurements use: nobody of the house
 // imports them.
-var outside = []string{"election/electiontest", "cache/cachetest", "internal/house", "test", "bench"}
+var outside = []string{"election/electiontest", "cache/cachetest", "profiler/profilertest", "internal/house", "test", "bench"}
 
 // only says who alone may import a library.
 var only = map[string][]string{

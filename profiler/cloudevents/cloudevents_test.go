@@ -14,6 +14,7 @@ import (
 	"github.com/cloudevents/sdk-go/v2/protocol/gochan"
 
 	"github.com/interlok-ha/interlok-ha/profiler"
+	"github.com/interlok-ha/interlok-ha/profiler/profilertest"
 )
 
 func order(id string) event.Event {
@@ -94,8 +95,8 @@ func TestReceiver(t *testing.T) {
 		{"panic", "panicked", false, func() protocol.Result { panic("out of cheese") }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			var e ear
-			p := listen(t, &e)
+			var e profilertest.Ear
+			p := profilertest.Listen(t, &e)
 			w := connect(t)
 			w.receive(t, Receiver(p.Workflow("orders"), nil, func(ctx context.Context, ev event.Event) protocol.Result {
 				if id := profiler.ID(ctx); id != "/shop|1" {
@@ -109,8 +110,8 @@ func TestReceiver(t *testing.T) {
 			if err := <-w.finished; protocol.IsACK(err) != tt.acked {
 				t.Errorf("finished with %v", err)
 			}
-			equal(t, heard(t, p, &e), "/shop|1 orders "+tt.want)
-			if got := strings.Join(e.payloads, ","); got != "cheese" {
+			profilertest.Equal(t, profilertest.Heard(t, p, &e), "/shop|1 orders "+tt.want)
+			if got := strings.Join(e.Payloads, ","); got != "cheese" {
 				t.Errorf("payloads %q", got)
 			}
 		})
@@ -119,8 +120,8 @@ func TestReceiver(t *testing.T) {
 
 // TestPipe takes an event, and answers one, with a client in between.
 func TestPipe(t *testing.T) {
-	var e, asks ear
-	p, asker := listen(t, &e), listen(t, &asks)
+	var e, asks profilertest.Ear
+	p, asker := profilertest.Listen(t, &e), profilertest.Listen(t, &asks)
 	in, out := make(chan binding.Message, 1), make(chan gochan.ChanResponderResponse, 1)
 	server, err := client.New(&gochan.Responder{In: in, Out: out}, client.WithPollGoroutines(1))
 	if err != nil {
@@ -153,16 +154,16 @@ func TestPipe(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
-	equal(t, heard(t, p, &e), "/shop|1 publish completed", "/shop|1 orders completed")
-	equal(t, heard(t, asker, &asks), "/shop|1 ask completed")
-	if strings.Join(asks.fenced, ",") != "/shop|1" {
-		t.Errorf("fenced %q", asks.fenced)
+	profilertest.Equal(t, profilertest.Heard(t, p, &e), "/shop|1 publish completed", "/shop|1 orders completed")
+	profilertest.Equal(t, profilertest.Heard(t, asker, &asks), "/shop|1 ask completed")
+	if strings.Join(asks.Fenced, ",") != "/shop|1" {
+		t.Errorf("fenced %q", asks.Fenced)
 	}
 }
 
 func TestSendFails(t *testing.T) {
-	e := ear{}
-	p := listen(t, &e)
+	e := profilertest.Ear{}
+	p := profilertest.Listen(t, &e)
 	w := connect(t)
 	c := Client(p.Producer("publish", profiler.Fence()), w.sender)
 	ctx, span := p.Workflow("w").Begin(t.Context(), "m1")
@@ -172,21 +173,19 @@ func TestSendFails(t *testing.T) {
 	if !errors.As(err, &invalid) {
 		t.Errorf("got %v", err)
 	}
-	e.mu.Lock()
-	e.shut = errShut
-	e.mu.Unlock()
-	if err := c.Send(ctx, order("1")); !errors.Is(err, errShut) || !protocol.IsUndelivered(err) {
+	e.Answer(profilertest.ErrShut)
+	if err := c.Send(ctx, order("1")); !errors.Is(err, profilertest.ErrShut) || !protocol.IsUndelivered(err) {
 		t.Errorf("got %v", err)
 	}
-	if _, err := c.Request(ctx, order("1")); !errors.Is(err, errShut) {
+	if _, err := c.Request(ctx, order("1")); !errors.Is(err, profilertest.ErrShut) {
 		t.Errorf("got %v", err)
 	}
 	span.End(nil)
-	got := heard(t, p, &e)
+	got := profilertest.Heard(t, p, &e)
 	if len(got) == 4 && strings.Contains(got[0], "source: REQUIRED") {
 		got = got[1:]
 	}
-	equal(t, got, "m1 publish failed: not master", "m1 publish failed: not master", "m1 w completed")
+	profilertest.Equal(t, got, "m1 publish failed: not master", "m1 publish failed: not master", "m1 w completed")
 	if ID(event.Event{}) != "" || ID(order("")) != "" {
 		t.Error("an event without an id has one")
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/interlok-ha/interlok-ha/profiler"
+	"github.com/interlok-ha/interlok-ha/profiler/profilertest"
 )
 
 // cluster starts a broker on loopback.
@@ -91,8 +92,8 @@ func TestWorkflow(t *testing.T) {
 		{"exited", func() error { runtime.Goexit(); return nil }},
 	} {
 		t.Run(tt.want, func(t *testing.T) {
-			var e ear
-			p := listen(t, &e)
+			var e profilertest.Ear
+			p := profilertest.Listen(t, &e)
 			h := Workflow(p.Workflow("orders"), nil, func(ctx context.Context, r *kgo.Record) error {
 				if id := profiler.ID(ctx); id != "in/0/2" {
 					t.Errorf("id %q", id)
@@ -111,12 +112,12 @@ func TestWorkflow(t *testing.T) {
 				v = h(t.Context(), r)
 			}()
 			v := <-done
-			equal(t, heard(t, p, &e), "in/0/2 orders "+tt.want)
+			profilertest.Equal(t, profilertest.Heard(t, p, &e), "in/0/2 orders "+tt.want)
 			if got := fmt.Sprint(v); !slices.Contains([]string{"<nil>", "no such order", "out of cheese", "exited"}, got) {
 				t.Errorf("came out %q", got)
 			}
-			if !slices.Equal(e.payloads, []string{"payload of 2"}) {
-				t.Errorf("payloads %q", e.payloads)
+			if !slices.Equal(e.Payloads, []string{"payload of 2"}) {
+				t.Errorf("payloads %q", e.Payloads)
 			}
 		})
 	}
@@ -126,8 +127,8 @@ func TestWorkflow(t *testing.T) {
 func TestOpenUntilProduced(t *testing.T) {
 	for _, fails := range []bool{false, true} {
 		t.Run(fmt.Sprint(fails), func(t *testing.T) {
-			var e ear
-			p := listen(t, &e)
+			var e profilertest.Ear
+			p := profilertest.Listen(t, &e)
 			c := cluster(t)
 			r := seed(t, c, 1)[0]
 			hook, err := NewHook(p.Producer("publish"))
@@ -154,7 +155,7 @@ func TestOpenUntilProduced(t *testing.T) {
 			if n := p.Stats().Open; n != 1 {
 				t.Errorf("%d messages open before the brokers have it", n)
 			}
-			equal(t, ends(t, p, &e))
+			profilertest.Equal(t, profilertest.Ends(t, p, &e))
 			if fails {
 				refuse(c, kerr.MessageTooLarge)
 			}
@@ -169,15 +170,15 @@ func TestOpenUntilProduced(t *testing.T) {
 			if fails {
 				word = "failed: " + failure.Error()
 			}
-			equal(t, heard(t, p, &e), "in/0/0 publish "+word, "in/0/0 publish "+word, "in/0/0 orders "+word)
+			profilertest.Equal(t, profilertest.Heard(t, p, &e), "in/0/0 publish "+word, "in/0/0 publish "+word, "in/0/0 orders "+word)
 		})
 	}
 }
 
 // TestLeftOpen: after a panic nothing is waited for, and late ends are harmless.
 func TestLeftOpen(t *testing.T) {
-	var e ear
-	p := listen(t, &e)
+	var e profilertest.Ear
+	p := profilertest.Listen(t, &e)
 	c := cluster(t)
 	r := seed(t, c, 1)[0]
 	hook, err := NewHook(p.Producer("publish"))
@@ -195,12 +196,12 @@ func TestLeftOpen(t *testing.T) {
 		defer func() { _ = recover() }()
 		_ = h(t.Context(), r)
 	}()
-	equal(t, heard(t, p, &e), "in/0/0 orders panicked")
+	profilertest.Equal(t, profilertest.Heard(t, p, &e), "in/0/0 orders panicked")
 	cl.Produce(kept, &kgo.Record{Topic: "out"}, nil) // the message has ended
 	if err := cl.Flush(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	equal(t, heard(t, p, &e), "in/0/0 orders panicked")
+	profilertest.Equal(t, profilertest.Heard(t, p, &e), "in/0/0 orders panicked")
 	if n := p.Stats().Late; n != 2 { // the end of one record, the start of the other
 		t.Errorf("%d late events", n)
 	}
@@ -208,8 +209,8 @@ func TestLeftOpen(t *testing.T) {
 
 // TestUnsendable: records that fail before they are sent are steps as well.
 func TestUnsendable(t *testing.T) {
-	var e ear
-	p := listen(t, &e)
+	var e profilertest.Ear
+	p := profilertest.Listen(t, &e)
 	hook, err := NewHook(p.Producer("publish"))
 	if err != nil {
 		t.Fatal(err)
@@ -224,15 +225,15 @@ func TestUnsendable(t *testing.T) {
 		t.Error("the record's context is not what it was")
 	}
 	span.End(nil)
-	got := heard(t, p, &e)
+	got := profilertest.Heard(t, p, &e)
 	if len(got) != 2 || got[1] != "m1 w completed" || got[0][:18] != "m1 publish failed:" {
 		t.Errorf("heard %q", got)
 	}
 }
 
 func TestProduce(t *testing.T) {
-	var e ear
-	p := listen(t, &e)
+	var e profilertest.Ear
+	p := profilertest.Listen(t, &e)
 	c := cluster(t)
 	cl := client(t, c, kgo.DisableIdempotentWrite(), kgo.RecordRetries(0))
 	step := p.Producer("publish", profiler.Fence())
@@ -244,14 +245,14 @@ func TestProduce(t *testing.T) {
 	})
 	ctx, span := p.Workflow("w").Begin(t.Context(), "m1")
 
-	e.shut = errShut
-	if err := Produce(ctx, step, cl, &kgo.Record{Topic: "out"}); !errors.Is(err, errShut) {
+	e.Answer(profilertest.ErrShut)
+	if err := Produce(ctx, step, cl, &kgo.Record{Topic: "out"}); !errors.Is(err, profilertest.ErrShut) {
 		t.Errorf("got %v", err)
 	}
 	if n := requests.Load(); n != 0 {
 		t.Errorf("%d requests while the fence was shut", n)
 	}
-	e.shut = nil
+	e.Answer(nil)
 	a, b := &kgo.Record{Topic: "out"}, &kgo.Record{Topic: "out"}
 	if err := Produce(ctx, step, cl, a, b); err != nil || a.Offset+b.Offset != 1 {
 		t.Errorf("%v, offsets %d and %d", err, a.Offset, b.Offset)
@@ -265,12 +266,12 @@ func TestProduce(t *testing.T) {
 		t.Fatalf("got %v", err)
 	}
 	span.End(nil)
-	equal(t, heard(t, p, &e), "m1 publish failed: not master", "m1 publish completed",
+	profilertest.Equal(t, profilertest.Heard(t, p, &e), "m1 publish failed: not master", "m1 publish completed",
 		"m1 publish failed: "+err.Error(), "m1 w completed")
 }
 
 func TestHookRefusesFence(t *testing.T) {
-	p := listen(t, &ear{})
+	p := profilertest.Listen(t, &profilertest.Ear{})
 	if _, err := NewHook(p.Producer("publish", profiler.Fence())); err == nil {
 		t.Error("a fence that does not fence")
 	}

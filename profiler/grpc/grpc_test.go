@@ -19,6 +19,7 @@ import (
 	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/interlok-ha/interlok-ha/profiler"
+	"github.com/interlok-ha/interlok-ha/profiler/profilertest"
 )
 
 // service answers with the id of the message it works on; asked for -1 bytes
@@ -144,8 +145,8 @@ func TestUnary(t *testing.T) {
 	} {
 		for _, opts := range [][]profiler.StepOption{nil, {profiler.Fence()}} {
 			t.Run(fmt.Sprint(tt.name, len(opts)), func(t *testing.T) {
-				var se, ce ear
-				sp, cp := listen(t, &se), listen(t, &ce)
+				var se, ce profilertest.Ear
+				sp, cp := profilertest.Listen(t, &se), profilertest.Listen(t, &ce)
 				cl, impl := dial(t, sp, cp, opts...)
 				ctx, span := cp.Workflow("w").Begin(t.Context(), "m1")
 				if tt.set != "" {
@@ -156,10 +157,10 @@ func TestUnary(t *testing.T) {
 					t.Errorf("%q, %v", got, err)
 				}
 				span.End(nil)
-				equal(t, heard(t, cp, &ce), "m1 call "+tt.client, "m1 w completed")
-				equal(t, heard(t, sp, &se), tt.id+" inner completed", tt.id+" serve "+tt.server)
-				if len(ce.fenced) != len(opts) || impl.ids != nil {
-					t.Errorf("fenced %q, ids %q", ce.fenced, impl.ids)
+				profilertest.Equal(t, profilertest.Heard(t, cp, &ce), "m1 call "+tt.client, "m1 w completed")
+				profilertest.Equal(t, profilertest.Heard(t, sp, &se), tt.id+" inner completed", tt.id+" serve "+tt.server)
+				if len(ce.Fenced) != len(opts) || impl.ids != nil {
+					t.Errorf("fenced %q, ids %q", ce.Fenced, impl.ids)
 				}
 			})
 		}
@@ -168,8 +169,8 @@ func TestUnary(t *testing.T) {
 
 func TestDuplex(t *testing.T) {
 	for _, opts := range [][]profiler.StepOption{nil, {profiler.Fence()}} {
-		var se, ce ear
-		sp, cp := listen(t, &se), listen(t, &ce)
+		var se, ce profilertest.Ear
+		sp, cp := profilertest.Listen(t, &se), profilertest.Listen(t, &ce)
 		cl, _ := dial(t, sp, cp, opts...)
 		ctx := metadata.AppendToOutgoingContext(t.Context(), Key, "m2") // outside of any workflow
 		stream, err := cl.FullDuplexCall(ctx)
@@ -184,24 +185,24 @@ func TestDuplex(t *testing.T) {
 				t.Fatalf("%v, %v", r, err)
 			}
 		}
-		equal(t, ends(t, cp, &ce))
+		profilertest.Equal(t, profilertest.Ends(t, cp, &ce))
 		if err := stream.CloseSend(); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := stream.Recv(); !errors.Is(err, io.EOF) {
 			t.Fatal(err)
 		}
-		equal(t, ends(t, cp, &ce), "m2 call completed")
-		equal(t, heard(t, sp, &se), "m2 inner completed", "m2 inner completed", "m2 serve completed")
-		if len(ce.fenced) != len(opts) {
-			t.Errorf("fenced %q", ce.fenced)
+		profilertest.Equal(t, profilertest.Ends(t, cp, &ce), "m2 call completed")
+		profilertest.Equal(t, profilertest.Heard(t, sp, &se), "m2 inner completed", "m2 inner completed", "m2 serve completed")
+		if len(ce.Fenced) != len(opts) {
+			t.Errorf("fenced %q", ce.Fenced)
 		}
 	}
 }
 
 func TestStreamFails(t *testing.T) {
-	var se, ce ear
-	sp, cp := listen(t, &se), listen(t, &ce)
+	var se, ce profilertest.Ear
+	sp, cp := profilertest.Listen(t, &se), profilertest.Listen(t, &ce)
 	cl, _ := dial(t, sp, cp)
 	ctx, span := cp.Workflow("w").Begin(t.Context(), "m1")
 	stream, err := cl.FullDuplexCall(ctx)
@@ -216,14 +217,14 @@ func TestStreamFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	span.End(&err)
-	equal(t, heard(t, cp, &ce), "m1 call failed: "+err.Error(), "m1 w failed: "+err.Error())
-	equal(t, heard(t, sp, &se), "m1 inner completed", "m1 serve failed: "+err.Error())
+	profilertest.Equal(t, profilertest.Heard(t, cp, &ce), "m1 call failed: "+err.Error(), "m1 w failed: "+err.Error())
+	profilertest.Equal(t, profilertest.Heard(t, sp, &se), "m1 inner completed", "m1 serve failed: "+err.Error())
 }
 
 // TestOneAnswer: a stream of requests ends with the one answer.
 func TestOneAnswer(t *testing.T) {
-	var ce ear
-	cp := listen(t, &ce)
+	var ce profilertest.Ear
+	cp := profilertest.Listen(t, &ce)
 	cl, _ := dial(t, nil, cp)
 	ctx, span := cp.Workflow("w").Begin(t.Context(), "m1")
 	stream, err := cl.StreamingInputCall(ctx)
@@ -239,13 +240,13 @@ func TestOneAnswer(t *testing.T) {
 		t.Fatalf("%v, %v", r, err)
 	}
 	span.End(nil)
-	equal(t, heard(t, cp, &ce), "m1 call completed", "m1 w completed")
+	profilertest.Equal(t, profilertest.Heard(t, cp, &ce), "m1 call completed", "m1 w completed")
 }
 
 // TestLeft: who cancels need not receive.
 func TestLeft(t *testing.T) {
-	var se, ce ear
-	sp, cp := listen(t, &se), listen(t, &ce)
+	var se, ce profilertest.Ear
+	sp, cp := profilertest.Listen(t, &se), profilertest.Listen(t, &ce)
 	cl, impl := dial(t, sp, cp)
 	ctx, span := cp.Workflow("w").Begin(t.Context(), "m1")
 	callCtx, cancel := context.WithCancel(ctx)
@@ -263,11 +264,11 @@ func TestLeft(t *testing.T) {
 	}
 	cancel()
 	<-impl.over
-	for len(ends(t, cp, &ce)) == 0 { // gRPC hears of it a moment later
+	for len(profilertest.Ends(t, cp, &ce)) == 0 { // gRPC hears of it a moment later
 	}
 	span.End(nil)
-	equal(t, heard(t, cp, &ce), "m1 call failed: rpc error: code = Canceled desc = context canceled", "m1 w completed")
-	got := heard(t, sp, &se)
+	profilertest.Equal(t, profilertest.Heard(t, cp, &ce), "m1 call failed: rpc error: code = Canceled desc = context canceled", "m1 w completed")
+	got := profilertest.Heard(t, sp, &se)
 	if len(got) != 2 || got[1] != "m1 serve failed: context canceled" {
 		t.Errorf("heard %q", got)
 	}
@@ -275,18 +276,18 @@ func TestLeft(t *testing.T) {
 
 // TestFenceShut: what a fence refuses is not called.
 func TestFenceShut(t *testing.T) {
-	ce := ear{shut: errShut}
-	cp := listen(t, &ce)
+	ce := profilertest.Ear{Shut: profilertest.ErrShut}
+	cp := profilertest.Listen(t, &ce)
 	cl, impl := dial(t, nil, cp, profiler.Fence())
 	ctx, span := cp.Workflow("w").Begin(t.Context(), "m1")
-	if _, err := cl.UnaryCall(ctx, &testpb.SimpleRequest{}); !errors.Is(err, errShut) {
+	if _, err := cl.UnaryCall(ctx, &testpb.SimpleRequest{}); !errors.Is(err, profilertest.ErrShut) {
 		t.Errorf("unary: %v", err)
 	}
-	if _, err := cl.FullDuplexCall(ctx); !errors.Is(err, errShut) {
+	if _, err := cl.FullDuplexCall(ctx); !errors.Is(err, profilertest.ErrShut) {
 		t.Errorf("stream: %v", err)
 	}
 	span.End(nil)
-	equal(t, heard(t, cp, &ce), "m1 call failed: not master", "m1 call failed: not master", "m1 w completed")
+	profilertest.Equal(t, profilertest.Heard(t, cp, &ce), "m1 call failed: not master", "m1 call failed: not master", "m1 w completed")
 	if impl.calls != 0 {
 		t.Errorf("called %d times", impl.calls)
 	}
@@ -294,8 +295,8 @@ func TestFenceShut(t *testing.T) {
 
 // TestNotOpened: an interceptor further in that refuses ends the step as well.
 func TestNotOpened(t *testing.T) {
-	var ce ear
-	cp := listen(t, &ce)
+	var ce profilertest.Ear
+	cp := profilertest.Listen(t, &ce)
 	ctx, span := cp.Workflow("w").Begin(t.Context(), "m1")
 	errNo := errors.New("no")
 	opts := slices.Grow([]grpc.CallOption{}, 4)
@@ -306,7 +307,7 @@ func TestNotOpened(t *testing.T) {
 		t.Error(err)
 	}
 	span.End(nil)
-	equal(t, heard(t, cp, &ce), "m1 call failed: no", "m1 w completed")
+	profilertest.Equal(t, profilertest.Heard(t, cp, &ce), "m1 call failed: no", "m1 w completed")
 }
 
 func TestDisabled(t *testing.T) {

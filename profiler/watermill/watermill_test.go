@@ -16,6 +16,7 @@ import (
 	"github.com/ThreeDotsLabs/watermill/pubsub/gochannel"
 
 	"github.com/interlok-ha/interlok-ha/profiler"
+	"github.com/interlok-ha/interlok-ha/profiler/profilertest"
 )
 
 // gate is a publisher that waits, or fails some times, before it publishes.
@@ -119,8 +120,8 @@ func forward(msg *message.Message) ([]*message.Message, error) {
 // TestEndsWithAck: while the router still publishes, the workflow is open.
 func TestEndsWithAck(t *testing.T) {
 	for _, cfg := range []gochannel.Config{{}, {PreserveContext: true}} {
-		var e ear
-		p := listen(t, &e)
+		var e profilertest.Ear
+		p := profilertest.Listen(t, &e)
 		pub := &gate{enter: make(chan struct{}), leave: make(chan struct{})}
 		r := run(t, cfg, pub, forward, Publisher(p.Producer("publish")), Middleware(p.Workflow("orders"), nil))
 		r.send(t, "1")
@@ -128,11 +129,11 @@ func TestEndsWithAck(t *testing.T) {
 		if n := p.Stats().Open; n != 1 {
 			t.Errorf("%d messages open before they are published", n)
 		}
-		equal(t, ends(t, p, &e))
+		profilertest.Equal(t, profilertest.Ends(t, p, &e))
 		close(pub.leave)
 		r.receive(t)
-		equal(t, heard(t, p, &e), "h/1 publish completed", "h/1 orders completed")
-		if got := strings.Join(e.payloads, ","); got != "payload of 1" {
+		profilertest.Equal(t, profilertest.Heard(t, p, &e), "h/1 publish completed", "h/1 orders completed")
+		if got := strings.Join(e.Payloads, ","); got != "payload of 1" {
 			t.Errorf("payloads %q", got)
 		}
 	}
@@ -141,8 +142,8 @@ func TestEndsWithAck(t *testing.T) {
 // TestShutdown: a router that closes ends the message's context first. The
 // workflow ends with the ack all the same.
 func TestShutdown(t *testing.T) {
-	var e ear
-	p := listen(t, &e)
+	var e profilertest.Ear
+	p := profilertest.Listen(t, &e)
 	pub := &gate{enter: make(chan struct{}), leave: make(chan struct{})}
 	ended := make(chan struct{})
 	r := run(t, gochannel.Config{}, pub, func(msg *message.Message) ([]*message.Message, error) {
@@ -156,25 +157,25 @@ func TestShutdown(t *testing.T) {
 	stopped := make(chan struct{})
 	go func() { stop(); close(stopped) }()
 	<-ended
-	equal(t, ends(t, p, &e))
+	profilertest.Equal(t, profilertest.Ends(t, p, &e))
 	if n := p.Stats().Open; n != 1 {
 		t.Errorf("%d messages open before they are published", n)
 	}
 	close(pub.leave)
 	<-stopped
-	equal(t, heard(t, p, &e), "h/1 publish completed", "h/1 orders completed")
+	profilertest.Equal(t, profilertest.Heard(t, p, &e), "h/1 publish completed", "h/1 orders completed")
 }
 
 // TestPublishFails: what could not be published is told, and comes again.
 func TestPublishFails(t *testing.T) {
-	var e ear
-	p := listen(t, &e)
+	var e profilertest.Ear
+	p := profilertest.Listen(t, &e)
 	pub := &gate{}
 	pub.fails.Store(1)
 	r := run(t, gochannel.Config{}, pub, forward, Publisher(p.Producer("publish")), Middleware(p.Workflow("orders"), nil))
 	r.send(t, "1")
 	r.receive(t)
-	equal(t, heard(t, p, &e), "h/1 publish failed: disk full", "h/1 orders failed: nacked", "h/1 publish completed", "h/1 orders completed")
+	profilertest.Equal(t, profilertest.Heard(t, p, &e), "h/1 publish failed: disk full", "h/1 orders failed: nacked", "h/1 publish completed", "h/1 orders completed")
 	if n := p.Stats().Repeated; n != 0 {
 		t.Errorf("%d deliveries began before the one before them had ended", n)
 	}
@@ -189,8 +190,8 @@ func TestHandlerFails(t *testing.T) {
 		{"panic", "panicked", func() error { panic("out of cheese") }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			var e ear
-			p := listen(t, &e)
+			var e profilertest.Ear
+			p := profilertest.Listen(t, &e)
 			var n atomic.Int32
 			r := run(t, gochannel.Config{}, &gate{}, func(msg *message.Message) ([]*message.Message, error) {
 				if n.Add(1) == 1 {
@@ -200,15 +201,15 @@ func TestHandlerFails(t *testing.T) {
 			}, nil, Middleware(p.Workflow("orders"), nil))
 			r.send(t, "1")
 			r.receive(t)
-			equal(t, heard(t, p, &e), "h/1 orders "+tt.want, "h/1 orders completed")
+			profilertest.Equal(t, profilertest.Heard(t, p, &e), "h/1 orders "+tt.want, "h/1 orders completed")
 		})
 	}
 }
 
 // TestGoexit: the router neither acks nor nacks, and waits; we tell, and let go.
 func TestGoexit(t *testing.T) {
-	var e ear
-	p := listen(t, &e)
+	var e profilertest.Ear
+	p := profilertest.Listen(t, &e)
 	h := Middleware(p.Workflow("orders"), nil)(func(*message.Message) ([]*message.Message, error) {
 		runtime.Goexit()
 		return nil, nil
@@ -223,15 +224,15 @@ func TestGoexit(t *testing.T) {
 	if !<-gone {
 		t.Error("the goroutine went on")
 	}
-	equal(t, heard(t, p, &e), "1 orders exited")
+	profilertest.Equal(t, profilertest.Heard(t, p, &e), "1 orders exited")
 }
 
 // TestRetry: outside of Retry one workflow with attempts, inside one for each.
 func TestRetry(t *testing.T) {
 	retry := middleware.Retry{MaxRetries: 3}.Middleware
 	for _, outermost := range []bool{true, false} {
-		var e ear
-		p := listen(t, &e)
+		var e profilertest.Ear
+		p := profilertest.Listen(t, &e)
 		hook := Middleware(p.Workflow("orders"), nil)
 		validate := p.Service("validate")
 		mw := []message.HandlerMiddleware{hook, retry}
@@ -256,17 +257,17 @@ func TestRetry(t *testing.T) {
 		f, c := "h/1 validate failed: disk full", "h/1 validate completed"
 		w, done := "h/1 orders failed: disk full", "h/1 orders completed"
 		if outermost {
-			equal(t, heard(t, p, &e), f, f, c, done)
+			profilertest.Equal(t, profilertest.Heard(t, p, &e), f, f, c, done)
 		} else {
-			equal(t, heard(t, p, &e), f, w, f, w, c, done)
+			profilertest.Equal(t, profilertest.Heard(t, p, &e), f, w, f, w, c, done)
 		}
 	}
 }
 
 // TestFence: what the fence refuses is not published, and comes again.
 func TestFence(t *testing.T) {
-	e := ear{shut: errShut}
-	p := listen(t, &e)
+	e := profilertest.Ear{Shut: profilertest.ErrShut}
+	p := profilertest.Listen(t, &e)
 	var published, inside atomic.Int32
 	pub := &gate{saw: func(m *message.Message) {
 		published.Add(1)
@@ -283,9 +284,7 @@ func TestFence(t *testing.T) {
 			if n := published.Load(); n != 0 {
 				t.Errorf("%d published while the fence was shut", n)
 			}
-			e.mu.Lock()
-			e.shut = nil
-			e.mu.Unlock()
+			e.Answer(nil)
 		}
 		out := message.NewMessage("out", nil)
 		out.SetContext(context.WithValue(msg.Context(), ownKey{}, true))
@@ -295,9 +294,9 @@ func TestFence(t *testing.T) {
 	r.receive(t)
 	r.receive(t)
 	no, nacked := "h/1 publish failed: not master", "h/1 orders failed: nacked"
-	equal(t, heard(t, p, &e), no, nacked, no, nacked, "h/1 publish completed", "h/1 orders completed")
-	if published.Load() != 2 || inside.Load() != 1 || !slices.Equal(e.fenced, []string{"h/1"}) {
-		t.Errorf("published %d, own context %d, fenced %q", published.Load(), inside.Load(), e.fenced)
+	profilertest.Equal(t, profilertest.Heard(t, p, &e), no, nacked, no, nacked, "h/1 publish completed", "h/1 orders completed")
+	if published.Load() != 2 || inside.Load() != 1 || !slices.Equal(e.Fenced, []string{"h/1"}) {
+		t.Errorf("published %d, own context %d, fenced %q", published.Load(), inside.Load(), e.Fenced)
 	}
 }
 
@@ -305,8 +304,8 @@ type ownKey struct{}
 
 // TestOutside: a publisher without a router takes the UUID.
 func TestOutside(t *testing.T) {
-	var e ear
-	p := listen(t, &e)
+	var e profilertest.Ear
+	p := profilertest.Listen(t, &e)
 	bus := gochannel.NewGoChannel(gochannel.Config{}, wm.NopLogger{})
 	defer bus.Close()
 	pub, err := Publisher(p.Producer("publish", profiler.Fence()))(bus)
@@ -319,18 +318,18 @@ func TestOutside(t *testing.T) {
 	if err := pub.Publish("out"); err != nil {
 		t.Fatal(err)
 	}
-	got := heard(t, p, &e)
+	got := profilertest.Heard(t, p, &e)
 	slices.Sort(got) // there is no order between messages
-	equal(t, got, "a publish completed", "b publish completed")
-	if !slices.Equal(e.fenced, []string{"a", "b"}) {
-		t.Errorf("fenced %q", e.fenced)
+	profilertest.Equal(t, got, "a publish completed", "b publish completed")
+	if !slices.Equal(e.Fenced, []string{"a", "b"}) {
+		t.Errorf("fenced %q", e.Fenced)
 	}
 }
 
 // TestAgain: a nacked delivery has ended before the next of its id begins.
 func TestAgain(t *testing.T) {
-	var e ear
-	p := listen(t, &e)
+	var e profilertest.Ear
+	p := profilertest.Listen(t, &e)
 	h := Middleware(p.Workflow("orders"), nil)(func(*message.Message) ([]*message.Message, error) { return nil, nil })
 	for range 1000 {
 		msg := message.NewMessage("1", nil)
@@ -339,7 +338,7 @@ func TestAgain(t *testing.T) {
 		}
 		msg.Nack()
 	}
-	heard(t, p, &e)
+	profilertest.Heard(t, p, &e)
 	if s := p.Stats(); s.Repeated != 0 || s.Late != 0 {
 		t.Errorf("%+v", s)
 	}
@@ -347,13 +346,13 @@ func TestAgain(t *testing.T) {
 
 // TestLiteral: a message that NewMessage did not make has nothing to wait for.
 func TestLiteral(t *testing.T) {
-	var e ear
-	p := listen(t, &e)
+	var e profilertest.Ear
+	p := profilertest.Listen(t, &e)
 	h := Middleware(p.Workflow("orders"), nil)(func(*message.Message) ([]*message.Message, error) { return nil, nil })
 	if _, err := h(&message.Message{UUID: "1"}); err != nil {
 		t.Fatal(err)
 	}
-	equal(t, heard(t, p, &e), "1 orders completed")
+	profilertest.Equal(t, profilertest.Heard(t, p, &e), "1 orders completed")
 }
 
 func TestDisabled(t *testing.T) {
