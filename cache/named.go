@@ -268,12 +268,17 @@ func (c *Cache) indexOf(i int) uint8 {
 
 // drop removes an entry on the master, as op.
 func (c *Cache) drop(i int, t *table, e *entry, op Op) uint64 {
-	var number uint64
-	if !t.spec.LocalRemovals {
-		number = c.own.ring.append(&record{op: op, cache: c.indexOf(i), created: c.now(), key: bytesOf(e.key())})
-	}
+	number := c.note(i, t, e.key(), op)
 	t.remove(e)
 	return number
+}
+
+// note writes into the log that a key is removed; 0 if that stays here.
+func (c *Cache) note(i int, t *table, key string, op Op) uint64 {
+	if t.spec.LocalRemovals {
+		return 0
+	}
+	return c.own.ring.append(&record{op: op, cache: c.indexOf(i), created: c.now(), key: bytesOf(key)})
 }
 
 func (c *Cache) evict(i int, t *table, e *entry) {
@@ -287,7 +292,9 @@ func (c *Cache) expire(i int, t *table, e *entry) {
 }
 
 // Remove removes an entry; one that is not there is no error. In a synchronous
-// cache it returns when every slave in step has removed it.
+// cache it returns when no slave in step has it any more: one that is not there
+// is written down too, for the removal that took it may not have arrived
+// anywhere yet, and this instance may be deposed and not know.
 func (n *Named) Remove(ctx context.Context, key string) error {
 	c := n.c
 	c.mu.Lock()
@@ -297,15 +304,20 @@ func (n *Named) Remove(ctx context.Context, key string) error {
 	}
 	t := n.table()
 	var g *group
+	var number uint64
 	if e := t.get(key); e != nil {
 		freed := e.inFlight
-		number := c.drop(n.i, t, e, OpRemove)
+		number = c.drop(n.i, t, e, OpRemove)
 		if freed {
 			c.wakeRoom()
 		}
 		c.count.Removes.Add(1)
+	} else if t.spec.Synchronous && key != "" && len(key) <= MaxKey {
+		number = c.note(n.i, t, key, OpRemove)
+	}
+	if number != 0 {
 		c.wake()
-		if t.spec.Synchronous && number != 0 {
+		if t.spec.Synchronous {
 			g = c.wait(number)
 		}
 	}

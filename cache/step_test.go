@@ -3,6 +3,7 @@ package cache
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 )
@@ -36,6 +37,37 @@ func TestPutsWithNoSlaveInStep(t *testing.T) {
 				t.Fatalf("flush: %v", err)
 			}
 		})
+	}
+}
+
+// Whoever removes what is not there any more waits for the removal that took
+// it: if that is lost, the entry is back.
+func TestRemoveOfTheAbsent(t *testing.T) {
+	block := func(cfg *Config) { synchronous(cfg); cfg.WhenAlone = AloneBlock }
+	a, b := start(t, "a", block), start(t, "b", block)
+	a.promote(1)
+	b.Follow(a.reign(1), a.Addr())
+	if err := a.named().Put(t.Context(), "k", nil); err != nil {
+		t.Fatal(err)
+	}
+	b.Cache.mu.Lock() // it takes nothing in
+	for _, which := range []string{"first", "second"} {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+		if err := a.named().Remove(ctx, "k"); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("the %s removal, which no slave knows of: %v", which, err)
+		}
+		cancel()
+	}
+	b.Cache.mu.Unlock()
+	at := a.Pos()
+	for key, records := range map[string]uint64{"k": 1, "": 0, strings.Repeat("k", MaxKey+1): 0} {
+		if err := a.named().Remove(t.Context(), key); err != nil {
+			t.Errorf("key of %d bytes: %v", len(key), err)
+		}
+		if wrote := a.Pos().N - at.N; wrote != records {
+			t.Errorf("key of %d bytes: %d records, want %d", len(key), wrote, records)
+		}
+		at = a.Pos()
 	}
 }
 

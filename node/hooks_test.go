@@ -71,7 +71,7 @@ func TestExpiredKeepsInFlight(t *testing.T) {
 				return m.Profiler().Workflow("orders").Do(ctx, "o-17", func(ctx context.Context) error {
 					close(begun)
 					<-ctx.Done()
-					close(over)
+					over <- struct{}{} // nobody closes the guard after this
 					if tt.early {
 						open(time.Second)
 					}

@@ -137,7 +137,7 @@ func (c content) apply(ch *cache.Change) error {
 		}
 		fallthrough
 	case cache.OpRemove:
-		if !ok {
+		if !ok && ch.Op != cache.OpRemove { // a synchronous cache writes each removal down
 			return fmt.Errorf("%s of %q, which is not there", opName(ch.Op), ch.Key)
 		}
 		delete(table, ch.Key)

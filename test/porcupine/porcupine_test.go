@@ -22,7 +22,7 @@ import (
 
 var (
 	seed      = flag.Uint64("seed", 1, "first seed")
-	histories = flag.Int("histories", 20, "histories")
+	histories = flag.Int("histories", 400, "histories")
 	ops       = flag.Int("ops", 500, "operations of one history")
 )
 
