@@ -27,7 +27,7 @@ const (
 	// short of time.
 	maxProbeMult     = 3
 	pushPullInterval = 15 * time.Second
-	gossipInterval   = 200 * time.Millisecond
+	gossipInterval   = 500 * time.Millisecond
 	retransmitMult   = 3
 	// handoffDepth × maxDatagram × 2 queues is what a flood can fill.
 	handoffDepth = 512

@@ -49,7 +49,8 @@ type Machine struct {
 	isolated bool
 	fault    string // why this instance may not vote or claim; "" = it may
 
-	listenUntil  time.Duration
+	listenFrom   time.Duration
+	listenUntil  time.Duration // no claim before
 	backoffUntil time.Duration
 	pauseUntil   time.Duration // NoClaimFor
 	turn         turn
@@ -99,7 +100,7 @@ func New(cfg Config, saved State, now time.Duration) (*Machine, error) {
 	m.disk.State = saved
 	m.state = heartbeat.StateListening
 	if m.on(RuleListen) {
-		m.listenUntil = now + m.t.Down
+		m.listen(m.t.Down)
 	}
 	if cfg.Quorum > 0 && m.on(RuleEmbargo) {
 		m.embargoUntil = now + max(m.t.Embargo, saved.Promise+saved.Promise*3*clockErrorPermille/1000)
@@ -203,13 +204,13 @@ func (m *Machine) noteStall() {
 	}
 	switch m.state {
 	case heartbeat.StateListening, heartbeat.StateSlave, heartbeat.StateFault:
-		m.listenUntil = max(m.listenUntil, m.now+m.t.Down)
+		m.listen(m.t.Down)
 		if !m.follow.over {
 			m.follow.at = m.now
 		}
 	case heartbeat.StateClaiming:
 		m.withdraw("stalled")
-		m.listenUntil = m.now + m.t.Down
+		m.listen(m.t.Down)
 	}
 }
 

@@ -212,3 +212,32 @@ func TestRotationCountsBroadcastsOnly(t *testing.T) {
 		t.Errorf("eight heartbeats name %d peers, want all 79", len(named))
 	}
 }
+
+// Who heard a master until it died has listened enough. Who was frozen, and is
+// told on waking that the master of old is dead, has not: another may reign.
+func TestProvedDeadWhileListening(t *testing.T) {
+	t.Run("young", func(t *testing.T) {
+		w := newWorld(t)
+		m := w.fake(high).reigns(7)
+		m.live = true
+		w.run(3 * delay)
+		n := w.node(me)
+		w.run(2 * delay)
+		m.live = false
+		n.step(election.Died{Obituary: m.obituary()})
+		if took := n.until(claiming, down); took > n.m.Timers().Short+flight {
+			t.Errorf("claims after %v, want at most %v", took, n.m.Timers().Short)
+		}
+	})
+	t.Run("thawed", func(t *testing.T) {
+		w, n, m := following(t)
+		w.slave(low).p.Flags |= heartbeat.FlagDrained // it hears others, so it is not isolated
+		n.frozen = true
+		w.run(2 * down)
+		n.frozen = false
+		n.step(election.Died{Obituary: m.obituary()})
+		if took := n.until(claiming, 2*down); took < down-delay {
+			t.Errorf("claims %v after it was frozen, want %v of listening", took, down)
+		}
+	})
+}

@@ -161,7 +161,7 @@ func (m *Machine) lose(why string, to heartbeat.InstanceID) {
 	m.hand = handover{}
 	m.follow = following{}
 	m.noMaster = m.now
-	m.listenUntil = max(m.listenUntil, m.now+2*m.t.Delay)
+	m.listen(2 * m.t.Delay)
 	m.turn = turn{}
 	epoch := m.reign.epoch
 	if !working {

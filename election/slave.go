@@ -95,7 +95,10 @@ func (m *Machine) claimBase() (base, slot time.Duration) {
 			base += m.t.Down
 		}
 	}
-	base = max(base, m.listenUntil, m.backoffUntil, m.pauseUntil)
+	base = max(base, m.backoffUntil, m.pauseUntil)
+	if !m.diedProved() || !m.listened(m.follow.Instance) {
+		base = max(base, m.listenUntil)
+	}
 	for _, p := range m.peers {
 		base = max(base, p.holds)
 	}
@@ -107,6 +110,19 @@ func (m *Machine) claimBase() (base, slot time.Duration) {
 	}
 	base += m.sureWait()
 	return base, slot
+}
+
+// listen lets some time go by without a claim, to hear who reigns.
+func (m *Machine) listen(d time.Duration) {
+	m.listenFrom = m.now
+	m.listenUntil = max(m.listenUntil, m.now+d)
+}
+
+// listened reports whether a peer was heard itself since listening began. Of a
+// master whose death is proved, that is all there was to hear.
+func (m *Machine) listened(id heartbeat.InstanceID) bool {
+	pe := m.peer(id)
+	return pe != nil && pe.heardAt > m.listenFrom
 }
 
 func (m *Machine) diedProved() bool { return m.follow.over && !m.follow.obituary.Instance.IsZero() }
@@ -215,7 +231,7 @@ func (m *Machine) becomeFault(why string) {
 func (m *Machine) endFault() {
 	m.fault = ""
 	if m.state == heartbeat.StateFault {
-		m.listenUntil = m.now + m.t.Down
+		m.listen(m.t.Down)
 		m.setState(heartbeat.StateSlave, "the fault is gone")
 	}
 }

@@ -8,30 +8,29 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Slim forgets the code that was touched while the process came up: all packages
-// were set up and settings read, and what runs from then on needs little of it.
-// What is used again is mapped again, from the file. Only code is forgotten,
-// which nothing ever wrote to.
+// Slim forgets the code, and the constants, that were touched while the process
+// came up: all packages were set up and settings read, and what runs from then on
+// needs little of it. What is used again is mapped again, from the file. Only
+// what nothing ever wrote to is forgotten.
 func Slim() {
-	maps, err := os.ReadFile("/proc/self/maps")
+	maps, err := os.ReadFile("/proc/self/smaps")
 	if err != nil {
 		return
 	}
+	var start, end uint64 // of the mapping, if it may go
 	for line := range bytes.Lines(maps) {
 		// start-end perms offset device inode path
 		fields := bytes.Fields(line)
-		if len(fields) < 6 || string(fields[1]) != "r-xp" || string(fields[4]) == "0" {
-			continue
+		if from, to, ok := bytes.Cut(fields[0], []byte("-")); ok && len(fields) >= 5 {
+			start, end = 0, 0
+			if perms := string(fields[1]); (perms == "r-xp" || perms == "r--p") && string(fields[4]) != "0" {
+				start, _ = strconv.ParseUint(string(from), 16, 64)
+				end, _ = strconv.ParseUint(string(to), 16, 64)
+			}
 		}
-		from, to, _ := bytes.Cut(fields[0], []byte("-"))
-		start, err := strconv.ParseUint(string(from), 16, 64)
-		if err != nil {
-			continue
+		// Written to before it was made read-only, as a loader does.
+		if string(fields[0]) == "Anonymous:" && string(fields[1]) == "0" && start < end {
+			_, _, _ = unix.Syscall(unix.SYS_MADVISE, uintptr(start), uintptr(end-start), unix.MADV_DONTNEED)
 		}
-		end, err := strconv.ParseUint(string(to), 16, 64)
-		if err != nil || end <= start {
-			continue
-		}
-		_, _, _ = unix.Syscall(unix.SYS_MADVISE, uintptr(start), uintptr(end-start), unix.MADV_DONTNEED)
 	}
 }

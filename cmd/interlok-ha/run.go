@@ -77,6 +77,9 @@ func (a *app) takePart(ctx context.Context, s *config.Settings, command []string
 		return err
 	}
 	defer reloading(hangup, n.ReloadKeys, log)()
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(50) // an idle node's heap is mostly what it needs no more
+	}
 	workload.Slim()
 	return n.Run(ctx)
 }
