@@ -56,6 +56,7 @@ func (m *Machine) startClaim(kind claimKind) {
 	if !m.on(RuleWindow) {
 		c.window = 0
 	}
+	c.epoch = min(m.disk.MaxEpoch+1, heartbeat.MaxEpoch) // as raiseClaim does; told with the state
 	m.claim = c
 	m.aim()
 	m.setState(heartbeat.StateClaiming, [...]string{

@@ -341,6 +341,10 @@ func (n *Node) observe(e election.Event) {
 		if n.s.Election.OnConflict == config.ConflictExit && !e.Peer.IsZero() {
 			n.quit(ErrOutranked)
 		}
+	case election.EventState:
+		if w, ok := n.work.(*command); ok {
+			w.State(e.State, e.Epoch)
+		}
 	}
 	n.follow(e)
 	n.feed.put(e)

@@ -12,6 +12,7 @@ import (
 	"github.com/interlok-ha/interlok-ha/config"
 	"github.com/interlok-ha/interlok-ha/election"
 	"github.com/interlok-ha/interlok-ha/failover"
+	"github.com/interlok-ha/interlok-ha/heartbeat"
 	"github.com/interlok-ha/interlok-ha/workload"
 )
 
@@ -154,6 +155,7 @@ type command struct {
 	epoch     uint64
 	replacing bool // stopped only to be started with a new token
 	timer     *time.Timer
+	prepared  *workload.Process // a keeper that waits for the end of a claim, or nil
 }
 
 // Run does what was posted, in order.
@@ -161,6 +163,10 @@ func (w *command) Run(ctx context.Context) error {
 	w.run(ctx)
 	if w.timer != nil {
 		w.timer.Stop()
+	}
+	if p := w.prepared; p != nil {
+		p.Kill()
+		<-p.Done()
 	}
 	return nil
 }
@@ -282,27 +288,21 @@ func (w *command) start() {
 	n := w.n
 	w.writeToken()
 	g := w.guard.Load()
-	obituary, err := n.obituary()
-	if err != nil {
-		n.o.Log.Warn().Err(err).Msg("If this instance dies its peers learn it by its silence only")
-	} else if obituary != nil {
-		defer func() { _ = obituary.Listener.Close() }()
+	p := w.prepared
+	w.prepared = nil
+	if p != nil && !p.Begin(w.epoch, g.Until) {
+		p.Kill()
+		p = nil
 	}
-	p, err := workload.Start(workload.Config{
-		Command: n.o.Command, Env: n.o.Environ,
-		Stdin: stdFile(n.o.Stdin), Stdout: stdFile(n.o.Stdout), Stderr: stdFile(n.o.Stderr),
-		// A second start must wait until the tree of a killed one is dead.
-		HoldFiles: []*os.File{n.store.Lock()},
-		Obituary:  obituary,
-		Log:       n.o.Log,
-	}, workload.Reign{
-		Token: n.token(w.epoch), Epoch: w.epoch, Cluster: n.s.Cluster, Instance: n.s.Name, ID: n.id,
-		Socket: n.o.SocketPath, TokenFile: w.tokenFile,
-	}, g.Until)
-	if err != nil {
-		n.o.Log.Error().Err(err).Msg("The command cannot be started")
-		w.ended(workload.FailedStart(err))
-		return
+	if p == nil {
+		var err error
+		if p, err = w.keeper(w.epoch, func(c workload.Config, r workload.Reign) (*workload.Process, error) {
+			return workload.Start(c, r, g.Until)
+		}); err != nil {
+			n.o.Log.Error().Err(err).Msg("The command cannot be started")
+			w.ended(workload.FailedStart(err))
+			return
+		}
 	}
 	w.told.Store(false)
 	w.silent.Store(0)
@@ -319,6 +319,43 @@ func (w *command) start() {
 			w.ended(p.Result())
 		})
 	}()
+}
+
+// keeper starts one, for a reign of that epoch.
+func (w *command) keeper(epoch uint64, start func(workload.Config, workload.Reign) (*workload.Process, error)) (*workload.Process, error) {
+	n := w.n
+	obituary, err := n.obituary()
+	if err != nil {
+		n.o.Log.Warn().Err(err).Msg("If this instance dies its peers learn it by its silence only")
+	} else if obituary != nil {
+		defer func() { _ = obituary.Listener.Close() }()
+	}
+	return start(workload.Config{
+		Command: n.o.Command, Env: n.o.Environ,
+		Stdin: stdFile(n.o.Stdin), Stdout: stdFile(n.o.Stdout), Stderr: stdFile(n.o.Stderr),
+		// A second start must wait until the tree of a killed one is dead.
+		HoldFiles: []*os.File{n.store.Lock()},
+		Obituary:  obituary,
+		Log:       n.o.Log,
+	}, workload.Reign{
+		Token: n.token(epoch), Epoch: epoch, Cluster: n.s.Cluster, Instance: n.s.Name, ID: n.id,
+		Socket: n.o.SocketPath, TokenFile: w.tokenFile,
+	})
+}
+
+// State has a keeper wait for the end of a claim, so that COMMAND starts as soon
+// as that is won.
+func (w *command) State(s heartbeat.State, epoch uint64) {
+	w.post(func() {
+		if p := w.prepared; p != nil && s != heartbeat.StateOpening && s != heartbeat.StateMaster {
+			p.Kill()
+			w.prepared = nil
+		}
+		if s == heartbeat.StateClaiming && w.proc.Load() == nil {
+			// Whatever is wrong is wrong again, and told, when it is needed.
+			w.prepared, _ = w.keeper(epoch, workload.Prepare)
+		}
+	})
 }
 
 // ended decides what follows the end of COMMAND.

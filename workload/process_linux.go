@@ -65,6 +65,29 @@ func Start(cfg Config, reign Reign, until time.Duration) (*Process, error) {
 	return p, nil
 }
 
+// Prepare starts a keeper that waits for [Process.Begin] before it starts
+// COMMAND, so that then nothing else is left to do. Kill ends one that is not
+// needed. The errors are those of Start.
+func Prepare(cfg Config, reign Reign) (*Process, error) {
+	path, err := cfg.resolve()
+	if err != nil {
+		return nil, err
+	}
+	p := newProcess(cfg, reign)
+	if err := p.launch(path, func() {}); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// Begin starts COMMAND under a keeper that was prepared for this epoch, and lets
+// it work until the given time of CLOCK_BOOTTIME. It reports whether the keeper
+// was told so; if not, start another.
+func (p *Process) Begin(epoch uint64, until time.Duration) bool {
+	p.lastEcho.Store(int64(boottime.Now()))
+	return epoch == p.reign.Epoch && p.Feed(epoch, until)
+}
+
 // StartBare starts a keeper without a COMMAND, for a node that only holds the
 // role: it waits for the node's death, to tell of it. The Config needs an
 // Obituary and no Command. The keeper is not fed and never expires; Started

@@ -56,6 +56,51 @@ func TestExit(t *testing.T) {
 	}
 }
 
+// A keeper that was prepared starts nothing until it is told to, for the epoch
+// that it was prepared for.
+func TestPrepare(t *testing.T) {
+	prepare := func(script string) *Process {
+		p, err := Prepare(Config{Command: shell(script), Env: os.Environ(), Stderr: os.Stderr}, Reign{Token: "t", Epoch: 5, ID: [16]byte{1, 2, 3}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { p.Kill(); finish(t, p) })
+		return p
+	}
+	ran := filepath.Join(t.TempDir(), "ran")
+	p := prepare("echo $INTERLOK_HA_EPOCH >" + ran + "; exit 3")
+	for _, wrong := range []uint64{4, 6} {
+		if p.Begin(wrong, hour()) {
+			t.Errorf("began under epoch %d, prepared for 5", wrong)
+		}
+	}
+	if !p.Begin(5, hour()) {
+		t.Fatal("not begun")
+	}
+	if r := finish(t, p); r.Cause != CauseExited || r.Code != 3 {
+		t.Errorf("result = %+v, want exit 3", r)
+	}
+	if told, err := os.ReadFile(ran); err != nil || string(told) != "00000000000000000005\n" {
+		t.Errorf("COMMAND saw epoch %q, %v", told, err)
+	}
+
+	ran += ".not"
+	p = prepare("touch " + ran)
+	p.Kill()
+	if r := finish(t, p); r.Cause != CauseKilled || p.Pid() != 0 {
+		t.Errorf("result = %+v, pid %d; want it killed before it began", r, p.Pid())
+	}
+	if p.Begin(5, hour()) {
+		t.Error("a killed one began")
+	}
+	if _, err := os.Stat(ran); err == nil {
+		t.Error("COMMAND ran")
+	}
+	if _, err := Prepare(Config{Command: []string{"/no/such/program"}}, Reign{}); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("no such program: %v", err)
+	}
+}
+
 func TestStartErrors(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name, text string, mode fs.FileMode) string {

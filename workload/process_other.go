@@ -19,6 +19,12 @@ type Process struct{}
 // Start returns ErrUnsupported.
 func Start(Config, Reign, time.Duration) (*Process, error) { return nil, ErrUnsupported }
 
+// Prepare returns ErrUnsupported.
+func Prepare(Config, Reign) (*Process, error) { return nil, ErrUnsupported }
+
+// Begin does nothing and reports so.
+func (*Process) Begin(uint64, time.Duration) bool { return false }
+
 // StartBare returns ErrUnsupported.
 func StartBare(Config, Reign) (*Process, error) { return nil, ErrUnsupported }
 
