@@ -31,7 +31,7 @@ e2e:
 	go test -count=1 ./test/e2e
 
 netns:
-	go test -count=1 ./test/netns
+	go test -count=1 ./test/netns -netns
 
 bench-idle:
 	go test -run='^$$' -bench=Idle -benchtime=1x ./test/e2e -idle=30s

@@ -186,14 +186,20 @@ var crashes = flag.Int("crashes", 1, "how often TestCrash kills a master without
 
 // TestCrash kills the master's node with SIGKILL, at default delay and retries,
 // again and again: the keeper says that it is dead, and another reigns at once.
-// It does not run beside other tests, because it measures.
+// In full it does not run beside other tests, because it measures.
 func TestCrash(t *testing.T) {
+	if !lab.Full() {
+		t.Parallel()
+	}
 	for _, tt := range []struct {
 		name    string
 		command bool
 		median  time.Duration
 	}{{"bare", false, 20 * time.Millisecond}, {"command", true, 30 * time.Millisecond}} {
 		t.Run(tt.name, func(t *testing.T) {
+			if !lab.Full() {
+				t.Parallel()
+			}
 			c := newCrashLab(t, tt.command, nil)
 			m := c.three()
 			var all []time.Duration

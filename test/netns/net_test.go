@@ -3,6 +3,7 @@
 package netns
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -47,6 +48,8 @@ func sweep() {
 	}
 }
 
+var wanted = flag.Bool("netns", false, "make network namespaces")
+
 var networks atomic.Int32
 
 // network is some namespaces, one for each node, joined by a bridge that has a
@@ -60,8 +63,8 @@ type network struct {
 // newNetwork makes namespaces 1 to n, or skips the test.
 func newNetwork(t *testing.T, n int) *network {
 	t.Helper()
-	if !lab.IsRoot() {
-		t.Skip("network namespaces need root")
+	if !*wanted || !lab.IsRoot() {
+		t.Skip("network namespaces need root, and make changes to this machine: as root, .ci/run netns")
 	}
 	for _, tool := range []string{"ip", "bridge"} {
 		if _, err := exec.LookPath(tool); err != nil {
