@@ -103,3 +103,53 @@ func TestManyOrphans(t *testing.T) {
 		t.Fatalf("%d orphans left, %d events", n, a.saw(EventOrphans))
 	}
 }
+
+// Whom puts do not wait for any more is told no echo, so it is sure of nothing,
+// also while the record that says so is still on its way.
+func TestNoEchoOutOfStep(t *testing.T) {
+	a, _ := inStepPair(t)
+	c := a.Cache
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for f := range c.followers {
+		var header [liveHeader + 16]byte
+		var chunk []byte
+		cur, inStep := f.cur, f.inStep
+		for _, f.inStep = range []bool{true, false} {
+			p, ok := f.next(header[:], &chunk, true, true) // a ping, since it holds everything
+			if !ok || p == nil || p.kind != framePing {
+				t.Fatalf("%+v, %v; want a ping", p, ok)
+			}
+			l, _, err := parseLive(p.header)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if echoed := l.echo != 0; echoed != f.inStep {
+				t.Errorf("echo %d with in step = %v", l.echo, f.inStep)
+			}
+		}
+		f.cur, f.inStep = cur, inStep
+	}
+}
+
+// What the members of a changed set hold counts once they hold the record of
+// the change.
+func TestHeldWaitsForTheSet(t *testing.T) {
+	a, _ := inStepPair(t)
+	c := a.Cache
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	last := c.own.ring.last
+	for f := range c.followers {
+		f.acked = max(f.acked, last)
+	}
+	if over, err := c.holdOver(last); !over || err != nil {
+		t.Fatalf("all of it is held: %v, %v", over, err)
+	}
+	set := c.setN
+	c.setN = last + 1
+	if over, _ := c.holdOver(last); over {
+		t.Error("the members do not know of the change")
+	}
+	c.setN = set
+}
