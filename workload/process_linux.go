@@ -38,7 +38,8 @@ type Process struct {
 	done     chan struct{}
 	pid      atomic.Int64
 	lastEcho atomic.Int64
-	result   Result // written before done is closed
+	waiting  atomic.Bool // for Begin
+	result   Result      // written before done is closed
 
 	mu     sync.Mutex  // guards what follows
 	frames int         // the pipe to the keeper; -1 once closed
@@ -74,6 +75,7 @@ func Prepare(cfg Config, reign Reign) (*Process, error) {
 		return nil, err
 	}
 	p := newProcess(cfg, reign)
+	p.waiting.Store(true)
 	if err := p.launch(path, func() {}); err != nil {
 		return nil, err
 	}
@@ -85,7 +87,11 @@ func Prepare(cfg Config, reign Reign) (*Process, error) {
 // was told so; if not, start another.
 func (p *Process) Begin(epoch uint64, until time.Duration) bool {
 	p.lastEcho.Store(int64(boottime.Now()))
-	return epoch == p.reign.Epoch && p.Feed(epoch, until)
+	if epoch != p.reign.Epoch {
+		return false
+	}
+	p.waiting.Store(false)
+	return p.Feed(epoch, until)
 }
 
 // StartBare starts a keeper without a COMMAND, for a node that only holds the
@@ -315,9 +321,11 @@ func (p *Process) watch() {
 	kin.Unlock()
 	if !ended {
 		p.result = p.lost()
-		if p.result.Cause == CauseKeeperLost {
+		switch {
+		case p.waiting.Load(): // nothing was started
+		case p.result.Cause == CauseKeeperLost:
 			log.Warn().Str("state", p.cmd.ProcessState.String()).Msg("Keeper died before its time: killing what it left")
-		} else {
+		default:
 			log.Warn().Msg("Keeper did not answer: killed, with what it left")
 		}
 		if !p.bare() { // a bare one leaves nothing
@@ -333,7 +341,7 @@ func (p *Process) watch() {
 		p.force.Stop()
 	}
 	p.mu.Unlock()
-	if p.bare() {
+	if p.bare() || p.waiting.Load() {
 		log.Debug().Stringer("result", p.result).Msg("Keeper ended")
 	} else {
 		log.Info().Stringer("result", p.result).Msg("Command ended")

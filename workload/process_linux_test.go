@@ -1,6 +1,7 @@
 package workload
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rs/zerolog"
 	"golang.org/x/sys/unix"
 
 	"github.com/interlok-ha/interlok-ha/internal/boottime"
@@ -59,8 +61,11 @@ func TestExit(t *testing.T) {
 // A keeper that was prepared starts nothing until it is told to, for the epoch
 // that it was prepared for.
 func TestPrepare(t *testing.T) {
+	var log bytes.Buffer // read once the processes have ended
 	prepare := func(script string) *Process {
-		p, err := Prepare(Config{Command: shell(script), Env: os.Environ(), Stderr: os.Stderr}, Reign{Token: "t", Epoch: 5, ID: [16]byte{1, 2, 3}})
+		p, err := Prepare(Config{
+			Command: shell(script), Env: os.Environ(), Stderr: os.Stderr, Log: zerolog.New(&log).Level(zerolog.InfoLevel),
+		}, Reign{Token: "t", Epoch: 5, ID: [16]byte{1, 2, 3}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -84,11 +89,15 @@ func TestPrepare(t *testing.T) {
 		t.Errorf("COMMAND saw epoch %q, %v", told, err)
 	}
 
+	log.Reset()
 	ran += ".not"
 	p = prepare("touch " + ran)
 	p.Kill()
 	if r := finish(t, p); r.Cause != CauseKilled || p.Pid() != 0 {
 		t.Errorf("result = %+v, pid %d; want it killed before it began", r, p.Pid())
+	}
+	if log.Len() > 0 {
+		t.Errorf("says of a claim that was lost: %s", &log)
 	}
 	if p.Begin(5, hour()) {
 		t.Error("a killed one began")
