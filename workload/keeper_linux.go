@@ -179,8 +179,10 @@ func (k *keeper) run() {
 	k.farewell()
 	// Here no descendant is left. If the node is gone too, be it that it went
 	// while the tree was killed for another reason, all that it ran is dead:
-	// it starts no second keeper while there is this one.
-	if h := k.herald; h != nil && (k.cause == causeNodeGone && h.after() || h.look(0)) {
+	// it starts no second keeper while there is this one. Only of one that it did
+	// not need after all it does not wait for the end: that one keeps silent.
+	unneeded := k.cause == CauseKilled && k.pid == 0 && k.order.path != ""
+	if h := k.herald; h != nil && !unneeded && (k.cause == causeNodeGone && h.after() || h.look(0)) {
 		h.serve()
 	}
 }

@@ -59,6 +59,19 @@ func testMortal(how, lock string) {
 		p, err = StartBare(cfg, reign)
 		fail(err)
 		<-p.Started()
+	case "twice": // a keeper that was prepared in vain, and is slow to go, beside the one of COMMAND
+		cfg.Command = []string{"/proc/self/exe", "test-tree"}
+		var vain *Process
+		vain, err = Prepare(cfg, reign)
+		fail(err)
+		fail(vain.cmd.Process.Signal(unix.SIGSTOP))
+		vain.Kill()
+		fmt.Println("pid", vain.cmd.Process.Pid)
+		p, err = Start(cfg, reign, boottime.Now()+time.Hour)
+		fail(err)
+		<-p.Started()
+		fail(p.cmd.Process.Signal(unix.SIGSTOP))
+		fail(unix.Kill(os.Getpid(), unix.SIGKILL))
 	case "early": // perhaps the keeper has not come to COMMAND
 		cfg.Command = []string{"/proc/self/exe", "test-tree"}
 		p, err = Start(cfg, reign, boottime.Now()+time.Hour)
@@ -122,6 +135,7 @@ func bear(t *testing.T, how string) *mortal {
 	m.addr = fmt.Sprintf("127.0.0.1:%d", port)
 	want := 1
 	switch how {
+	case "twice": // its keeper, stopped, is not asked
 	case "tree", "exec", "pipe":
 		want += treeSize
 	}

@@ -106,6 +106,19 @@ func TestObituaryWaitsForTheNode(t *testing.T) {
 	}
 }
 
+// A keeper that was prepared, and then told that it is not needed, does not
+// speak for the node: there may be another one, whose COMMAND lives.
+func TestNoObituaryOfTheUnneeded(t *testing.T) {
+	m := bear(t, "twice")
+	c := m.dial()
+	if !ended(m.pid, patient) {
+		t.Fatal("the node lives")
+	}
+	m.signal(m.keeper, unix.SIGCONT)
+	silent(t, c)
+	gone(t, []int{m.keeper})
+}
+
 func TestNoObituaryOfTheFrozen(t *testing.T) {
 	m := bear(t, "bare")
 	c := m.dial()
