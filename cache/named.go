@@ -104,7 +104,7 @@ func (n *Named) write(ctx context.Context, key string, value []byte, inFlight, w
 		}
 		if !slices.Contains(c.own.index, n.table()) {
 			c.mu.Unlock()
-			return Pos{}, nil, fmt.Errorf("%w: the cluster has %d caches already, under other names", ErrUnknown, MaxCaches)
+			return Pos{}, nil, errUndeclared
 		}
 		if !inFlight || n.hasRoom(key) {
 			break
@@ -213,6 +213,9 @@ func pause(ctx context.Context, acked <-chan struct{}, least time.Duration) {
 	}
 }
 
+// errUndeclared: the log has no index for the cache, and so no records.
+var errUndeclared = fmt.Errorf("%w: the cluster has %d caches already, under other names", ErrUnknown, MaxCaches)
+
 // hasRoom reports whether the key may be put in flight.
 func (n *Named) hasRoom(key string) bool {
 	t := n.table()
@@ -303,6 +306,10 @@ func (n *Named) Remove(ctx context.Context, key string) error {
 		return c.refusal()
 	}
 	t := n.table()
+	if !slices.Contains(c.own.index, t) {
+		c.mu.Unlock()
+		return errUndeclared
+	}
 	var g *group
 	var number uint64
 	if e := t.get(key); e != nil {
