@@ -294,16 +294,21 @@ func (a cacheAPI) Put(ctx context.Context, name, key string, value []byte, inFli
 	return a.wrote(put(ctx, key, value))
 }
 
-// Remove removes an entry.
+// Remove removes an entry. One that is not there is removed too, before that is
+// said: the removal that took it may not have reached the slaves.
 func (a cacheAPI) Remove(ctx context.Context, name, key string) error {
 	n, err := a.named(name)
 	if err != nil {
 		return err
 	}
-	if _, there := n.Get(key); !there && a.cache.Status().Master {
+	_, there := n.Get(key)
+	if err := n.Remove(ctx, key); err != nil {
+		return a.wrote(err)
+	}
+	if !there {
 		return a.missing(name, key, false)
 	}
-	return a.wrote(n.Remove(ctx, key))
+	return nil
 }
 
 // DropOrphans forgets the orphans of a key.

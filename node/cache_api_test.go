@@ -108,6 +108,30 @@ func TestCacheAPI(t *testing.T) {
 	}
 }
 
+// Who asks again for a removal that no slave confirmed is not told that the key
+// is gone: it may come back.
+func TestCacheAPIRemoveAgain(t *testing.T) {
+	a := openCache(t, "a", func(c *cache.Config) {
+		c.Caches = []cache.Spec{{Name: cache.DefaultName, Eternal: true, Synchronous: true}}
+		c.WhenAlone = cache.AloneBlock
+	})
+	promote(t, a)
+	n, err := a.named(cache.DefaultName)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := n.Write(t.Context(), "k", nil, true); err != nil {
+		t.Fatal(err)
+	}
+	for _, which := range []string{"first", "second"} {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+		if err := a.Remove(ctx, cache.DefaultName, "k"); admin.KindOf(err) != admin.KindTimeout {
+			t.Errorf("the %s removal, with no slave in step: %v", which, err)
+		}
+		cancel()
+	}
+}
+
 func get(a cacheAPI, name, key string, orphan bool) error {
 	_, _, err := a.Get(name, key, orphan)
 	return err
