@@ -144,3 +144,84 @@ func TestLostIsQuick(t *testing.T) {
 		t.Error("the command lives on after the mastership was lost")
 	}
 }
+
+// A keeper that waits for the end of a claim is used if the claim is won under
+// its epoch; in no other case does it stay.
+func TestPrepared(t *testing.T) {
+	const claiming, slave = heartbeat.StateClaiming, heartbeat.StateSlave
+	run := func(t *testing.T) (w *command, keeper func() *workload.Process, stop func()) {
+		w = testCommand(t, "sleep", "60")
+		w.Guard(election.Guard{Until: now() + time.Minute, Epoch: 5})
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan struct{})
+		go func() { defer close(ended); _ = w.Run(ctx) }()
+		stop = func() { cancel(); <-ended }
+		t.Cleanup(func() { w.Abandon(); stop() })
+		keeper = func() *workload.Process {
+			var p *workload.Process
+			done := make(chan struct{})
+			w.post(func() { p = w.prepared; close(done) })
+			<-done
+			return p
+		}
+		return w, keeper, stop
+	}
+	gone := func(t *testing.T, p *workload.Process) {
+		t.Helper()
+		select {
+		case <-p.Done():
+		case <-time.After(20 * time.Second):
+			t.Fatal("the keeper stays")
+		}
+		if p.Pid() != 0 {
+			t.Error("COMMAND was started")
+		}
+	}
+	t.Run("won", func(t *testing.T) {
+		w, keeper, _ := run(t)
+		w.State(claiming, 5)
+		p := keeper()
+		if p == nil {
+			t.Fatal("none waits")
+		}
+		w.State(heartbeat.StateOpening, 5)
+		w.State(heartbeat.StateMaster, 5)
+		w.Open(5)
+		if keeper() != nil || w.proc.Load() != p {
+			t.Error("COMMAND runs under another keeper")
+		}
+		<-p.Started()
+		w.State(claiming, 6) // it never is, while the command runs
+		if keeper() != nil {
+			t.Error("a second keeper waits")
+		}
+	})
+	t.Run("won under a greater epoch", func(t *testing.T) {
+		w, keeper, _ := run(t)
+		w.State(claiming, 4)
+		p := keeper()
+		w.Open(5)
+		if keeper() != nil || w.proc.Load() == p {
+			t.Error("COMMAND runs under the wrong epoch")
+		}
+		<-w.proc.Load().Started()
+		gone(t, p)
+	})
+	t.Run("lost", func(t *testing.T) {
+		w, keeper, _ := run(t)
+		w.State(claiming, 5)
+		p := keeper()
+		w.State(slave, 0)
+		if keeper() != nil {
+			t.Error("it is kept")
+		}
+		gone(t, p)
+	})
+	t.Run("left", func(t *testing.T) {
+		w, keeper, stop := run(t)
+		w.State(claiming, 5)
+		p := keeper()
+		stop()
+		gone(t, p)
+	})
+}

@@ -88,9 +88,12 @@ func TestPrepare(t *testing.T) {
 	if told, err := os.ReadFile(ran); err != nil || string(told) != "00000000000000000005\n" {
 		t.Errorf("COMMAND saw epoch %q, %v", told, err)
 	}
+	if !strings.Contains(log.String(), "Command ended") {
+		t.Errorf("the log: %s", &log)
+	}
 
-	log.Reset()
 	ran += ".not"
+	log.Reset()
 	p = prepare("touch " + ran)
 	p.Kill()
 	if r := finish(t, p); r.Cause != CauseKilled || p.Pid() != 0 {
