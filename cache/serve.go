@@ -52,10 +52,10 @@ type follower struct {
 
 // walk is how far a snapshot has come.
 type walk struct {
-	table   int // index in replica.index
-	slot    int // next one, downwards; -1: the table is done
-	orphans []record
-	turn    bool // the live records'
+	table   int        // index in replica.index
+	slot    int        // next one, downwards; -1: the table is done
+	orphans []orphanID // of the table, to be sent yet
+	turn    bool       // the live records'
 }
 
 // serve answers one stream that came in.
@@ -435,10 +435,14 @@ func (f *follower) nextEntries(header []byte, chunk *[]byte) *parcel {
 			c.mu.Lock()
 		}
 		if len(w.orphans) > 0 {
-			if !fits(&w.orphans[0]) {
-				break
+			id := w.orphans[0]
+			if o := r.index[w.table].orphans[id]; o != nil { // else it was dropped meanwhile, and the record of that has been sent
+				rec := orphanRecord(uint8(w.table), id, o)
+				if !fits(&rec) {
+					break
+				}
+				put(0, &rec)
 			}
-			put(0, &w.orphans[0])
 			w.orphans = w.orphans[1:]
 			continue
 		}
@@ -449,8 +453,8 @@ func (f *follower) nextEntries(header []byte, chunk *[]byte) *parcel {
 			}
 			t := r.index[w.table]
 			w.slot = t.len() - 1
-			for id, o := range t.orphans {
-				w.orphans = append(w.orphans, orphanRecord(uint8(w.table), id, o))
+			for id := range t.orphans {
+				w.orphans = append(w.orphans, id)
 			}
 			continue
 		}
