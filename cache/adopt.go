@@ -89,8 +89,7 @@ func (c *Cache) keep(all []lost) {
 			continue
 		}
 		rec := orphanRecord(uint8(i), l.id, &l.orphan)
-		c.own.ring.append(&rec)
-		_ = t.keepOrphan(&rec) // it was parsed before
+		_ = t.keepOrphan(&rec, c.own.ring.append(&rec)) // it was parsed before
 		if kept++; first == "" {
 			first = l.id.key
 		}

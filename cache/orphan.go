@@ -21,6 +21,7 @@ type orphanID struct {
 type orphan struct {
 	value    []byte
 	n        uint64 // in the deposed master's log
+	kept     uint64 // the record that keeps it; 0: not known
 	created  int64
 	inFlight bool
 }
@@ -49,11 +50,13 @@ func parseOrphan(rec *record) (orphanID, *orphan, error) {
 	}, nil
 }
 
-func (t *table) keepOrphan(rec *record) error {
+// keepOrphan performs record n.
+func (t *table) keepOrphan(rec *record, n uint64) error {
 	id, o, err := parseOrphan(rec)
 	if err != nil {
 		return err
 	}
+	o.kept = n
 	if old := t.orphans[id]; old == nil && len(t.orphans) < maxOrphans || old != nil && old.n < o.n {
 		if old == nil {
 			t.origins[id.key] = append(t.origins[id.key], id.reign)
@@ -78,7 +81,8 @@ func (t *table) dropOrphans(key string) {
 }
 
 // lost is what a replica holds that another one, which takes its place, does
-// not: entries after the fork, and orphans.
+// not: entries and orphans after the fork. What was there before it and is not
+// any more was removed, or dropped.
 type lost struct {
 	table string
 	id    orphanID
@@ -93,11 +97,11 @@ func (r *replica) compare(newer *replica, forked uint64) []lost {
 		for _, e := range t.slots {
 			if e.n > forked && (o == nil || !o.holds(e.key(), e.value())) {
 				all = append(all, lost{t.spec.Name, orphanID{e.key(), r.wroteAt(e.n)},
-					orphan{append([]byte(nil), e.value()...), e.n, e.created, e.inFlight}})
+					orphan{value: append([]byte(nil), e.value()...), n: e.n, created: e.created, inFlight: e.inFlight}})
 			}
 		}
 		for id, orp := range t.orphans {
-			if o == nil || o.orphans[id] == nil || o.orphans[id].n < orp.n {
+			if (orp.kept == 0 || orp.kept > forked) && (o == nil || o.orphans[id] == nil || o.orphans[id].n < orp.n) {
 				all = append(all, lost{t.spec.Name, id, *orp})
 			}
 		}

@@ -172,7 +172,7 @@ func (r *replica) apply(rec *record, n uint64) error {
 		}
 	case OpOrphan:
 		r.adopted = true
-		return t.keepOrphan(rec)
+		return t.keepOrphan(rec, n)
 	case opDropOrphan:
 		t.dropOrphans(rec.text())
 	default:

@@ -441,7 +441,7 @@ func (f *follower) nextEntries(header []byte, chunk *[]byte) *parcel {
 				if !fits(&rec) {
 					break
 				}
-				put(0, &rec)
+				put(o.kept, &rec)
 			}
 			w.orphans = w.orphans[1:]
 			continue

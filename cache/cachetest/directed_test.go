@@ -213,6 +213,25 @@ func TestLongerLog(t *testing.T) {
 				if n := len(orphans(t, at[0], "async")); n != 39 {
 					t.Errorf("%d orphans after one was dropped", n)
 				}
+				// Also on one that was away meanwhile, and comes back by a snapshot.
+				snapshots := at[1].Cache.Status().Counters.Snapshots
+				l.Fabric.Cut("a", "b")
+				l.Fabric.Cut("a", "c")
+				if err := named.DropOrphan(ctx, "async00004"); err != nil {
+					t.Fatal(err)
+				}
+				l.dropped["async/async00004"] = true
+				time.Sleep(10 * time.Second)        // its stream is given up
+				fill(t, at[1], "async", 40, 50<<10) // more than the ring
+				l.Calm(10 * time.Second)
+				if at[1].Cache.Status().Counters.Snapshots == snapshots {
+					t.Error("it needed no snapshot")
+				}
+				for _, i := range at {
+					if n := len(orphans(t, i, "async")); n != 38 {
+						t.Errorf("%s has %d orphans after two were dropped", i.Name, n)
+					}
+				}
 			})
 		})
 	}
