@@ -434,19 +434,24 @@ func (n *Named) Orphans() []Entry {
 	return all
 }
 
-// DropOrphan forgets the orphans of a key.
-func (n *Named) DropOrphan(_ context.Context, key string) error {
+// DropOrphan forgets the orphans of a key. In a synchronous cache it returns
+// when no slave in step has them any more.
+func (n *Named) DropOrphan(ctx context.Context, key string) error {
 	c := n.c
 	c.mu.Lock()
-	writing := c.writing
-	if writing && slices.Contains(c.own.index, n.table()) {
-		c.own.ring.append(&record{op: opDropOrphan, cache: c.indexOf(n.i), created: c.now(), key: bytesOf(key)})
-		n.table().dropOrphans(key)
-		c.wake()
-	}
-	c.mu.Unlock()
-	if !writing {
+	if !c.writing {
+		c.mu.Unlock()
 		return c.refusal()
 	}
-	return nil
+	var g *group
+	if t := n.table(); slices.Contains(c.own.index, t) && len(key) <= MaxKey {
+		number := c.own.ring.append(&record{op: opDropOrphan, cache: c.indexOf(n.i), created: c.now(), key: bytesOf(key)})
+		t.dropOrphans(key)
+		c.wake()
+		if t.spec.Synchronous {
+			g = c.wait(number)
+		}
+	}
+	c.mu.Unlock()
+	return g.result(ctx, nil)
 }

@@ -56,6 +56,9 @@ func TestRemoveOfTheAbsent(t *testing.T) {
 		if err := a.named().Remove(ctx, "k"); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("the %s removal, which no slave knows of: %v", which, err)
 		}
+		if err := a.named().DropOrphan(ctx, "k"); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("orphans dropped, which no slave knows of: %v", err)
+		}
 		cancel()
 	}
 	b.Cache.mu.Unlock()
@@ -63,6 +66,9 @@ func TestRemoveOfTheAbsent(t *testing.T) {
 	for key, records := range map[string]uint64{"k": 1, "": 0, strings.Repeat("k", MaxKey+1): 0} {
 		if err := a.named().Remove(t.Context(), key); err != nil {
 			t.Errorf("key of %d bytes: %v", len(key), err)
+		}
+		if err := a.named().DropOrphan(t.Context(), key+strings.Repeat("k", 1<<16)); err != nil { // longer than a record can say
+			t.Errorf("orphans of a long key: %v", err)
 		}
 		if wrote := a.Pos().N - at.N; wrote != records {
 			t.Errorf("key of %d bytes: %d records, want %d", len(key), wrote, records)

@@ -311,17 +311,20 @@ func (a cacheAPI) Remove(ctx context.Context, name, key string) error {
 	return nil
 }
 
-// DropOrphans forgets the orphans of a key.
+// DropOrphans forgets the orphans of a key; of one that has none, as Remove does.
 func (a cacheAPI) DropOrphans(ctx context.Context, name, key string) error {
 	n, err := a.named(name)
 	if err != nil {
 		return err
 	}
 	there := slices.ContainsFunc(n.Orphans(), func(e cache.Entry) bool { return e.Key == key })
-	if !there && a.cache.Status().Master {
+	if err := n.DropOrphan(ctx, key); err != nil {
+		return a.wrote(err)
+	}
+	if !there {
 		return a.missing(name, key, true)
 	}
-	return a.wrote(n.DropOrphan(ctx, key))
+	return nil
 }
 
 // wrote is a failed write as the API tells it.
