@@ -207,6 +207,18 @@ func TestPrepared(t *testing.T) {
 		<-w.proc.Load().Started()
 		gone(t, p)
 	})
+	t.Run("won after its end", func(t *testing.T) {
+		w, keeper, _ := run(t)
+		w.State(claiming, 5)
+		p := keeper()
+		p.Kill()
+		gone(t, p)
+		w.Open(5)
+		if keeper() != nil || w.proc.Load() == p {
+			t.Error("COMMAND waits for a dead keeper")
+		}
+		<-w.proc.Load().Started()
+	})
 	t.Run("lost", func(t *testing.T) {
 		w, keeper, _ := run(t)
 		w.State(claiming, 5)
