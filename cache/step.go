@@ -266,7 +266,9 @@ func (c *Cache) Held(ctx context.Context, at Pos) error {
 	return c.heldUnlock(ctx, at.N)
 }
 
-// Flush is [Cache.Held] for all that was written before the call.
+// Flush is [Cache.Held] for all that was written before the call. If the slaves
+// hold it already nobody is asked: a master that is deposed and does not know
+// it yet gets nil, and what it read before may be stale.
 func (c *Cache) Flush(ctx context.Context) error {
 	c.mu.Lock()
 	return c.heldUnlock(ctx, c.own.ring.last)

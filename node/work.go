@@ -156,6 +156,7 @@ type command struct {
 	replacing bool // stopped only to be started with a new token
 	timer     *time.Timer
 	prepared  *workload.Process // a keeper that waits for the end of a claim, or nil
+	vain      time.Duration     // when the last one waited in vain; 0 = none did
 }
 
 // Run does what was posted, in order.
@@ -349,9 +350,10 @@ func (w *command) State(s heartbeat.State, epoch uint64) {
 	w.post(func() {
 		if p := w.prepared; p != nil && s != heartbeat.StateOpening && s != heartbeat.StateMaster {
 			p.Kill()
-			w.prepared = nil
+			w.prepared, w.vain = nil, now()
 		}
-		if s == heartbeat.StateClaiming && w.proc.Load() == nil {
+		// Who claims in vain, like the last voter of a quorum, does so again and again.
+		if s == heartbeat.StateClaiming && w.proc.Load() == nil && (w.vain == 0 || now()-w.vain > time.Minute) {
 			// Whatever is wrong is wrong again, and told, when it is needed.
 			w.prepared, _ = w.keeper(epoch, workload.Prepare)
 		}

@@ -17,7 +17,7 @@ func Slim() {
 	if err != nil {
 		return
 	}
-	var start, end uint64 // of the mapping, if it may go
+	var start, end uint64 // of the mapping, as long as it may go
 	for line := range bytes.Lines(maps) {
 		// start-end perms offset device inode path
 		fields := bytes.Fields(line)
@@ -28,9 +28,15 @@ func Slim() {
 				end, _ = strconv.ParseUint(string(to), 16, 64)
 			}
 		}
-		// Written to before it was made read-only, as a loader does.
-		if string(fields[0]) == "Anonymous:" && string(fields[1]) == "0" && start < end {
-			_, _, _ = unix.Syscall(unix.SYS_MADVISE, uintptr(start), uintptr(end-start), unix.MADV_DONTNEED)
+		switch string(fields[0]) {
+		case "Anonymous:": // written to before it was made read-only, as a loader does
+			if string(fields[1]) != "0" {
+				end = start
+			}
+		case "Swap:": // the same, and swapped out; it comes behind the other
+			if string(fields[1]) == "0" && start < end {
+				_, _, _ = unix.Syscall(unix.SYS_MADVISE, uintptr(start), uintptr(end-start), unix.MADV_DONTNEED)
+			}
 		}
 	}
 }
