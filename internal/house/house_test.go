@@ -29,7 +29,7 @@ var floors = [][]string{
 	{"election", "broadcast", "listen", "profiler/metrics", "profiler/log", "weave/hook"},
 	{"profiler/httphook", "profiler/watermill", "profiler/franz", "profiler/grpc", "profiler/cloudevents", "profiler/otel"},
 	{"heartbeat", "cache", "profiler"},
-	{"internal/mcast"},
+	{"internal/mcast", "internal/tcp"},
 	{"internal/boottime"},
 }
 
@@ -39,8 +39,8 @@ var outside = []string{"election/electiontest", "cache/cachetest", "profiler/pro
 
 // only says who alone may import a library.
 var only = map[string][]string{
-	"golang.org/x/net/ipv4":            {"internal/mcast"},
-	"golang.org/x/net/ipv6":            {"internal/mcast"},
+	"golang.org/x/net/ipv4":            {"internal/mcast", "internal/tcp"},
+	"golang.org/x/net/ipv6":            {"internal/mcast", "internal/tcp"},
 	"github.com/hashicorp/memberlist":  {"cache"},
 	"github.com/hashicorp/golang-lru":  {"cache"},
 	"github.com/spf13/cobra":           {"cmd/interlok-ha"},
