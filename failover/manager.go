@@ -44,14 +44,27 @@ type Work interface {
 	Stop(planned bool)
 }
 
+// Machine is the protocol: election.Machine, or position.Machine in the 3.3 design.
+type Machine interface {
+	Step(now time.Duration, in election.Input) election.Output
+	WakeAt() time.Duration
+	View(now time.Duration) election.View
+	CanHandOver(now time.Duration, to heartbeat.InstanceID) error
+}
+
+var _ Machine = (*election.Machine)(nil)
+
 // Config is what a manager is made of.
 type Config struct {
 	Election election.Config
 	Saved    election.State
-	Saver    Saver
-	Sender   Sender
-	Packets  <-chan listen.Received
-	Work     Work
+	// NewMachine makes the machine, which begins to listen at now. Nil: the
+	// machine is made from Election and Saved.
+	NewMachine func(now time.Duration) (Machine, error)
+	Saver      Saver
+	Sender     Sender
+	Packets    <-chan listen.Received
+	Work       Work
 	// LogAt says where this instance's copy of the cache's log stands. It is
 	// asked before each step, from the manager's goroutine, and must return at
 	// once. Nil: there is no cache.
@@ -75,7 +88,7 @@ type Config struct {
 type Manager struct {
 	cfg     Config
 	now     func() time.Duration
-	machine *election.Machine
+	machine Machine
 	calls   chan func() // to run on the manager's goroutine
 	done    chan struct{}
 	saves   chan save
@@ -109,11 +122,15 @@ func New(cfg Config) (*Manager, error) {
 		m.now = boottime.Now
 	}
 	m.guard.now = m.now
-	machine, err := election.New(cfg.Election, cfg.Saved, m.now())
+	var err error
+	if cfg.NewMachine != nil {
+		m.machine, err = cfg.NewMachine(m.now())
+	} else {
+		m.machine, err = election.New(cfg.Election, cfg.Saved, m.now())
+	}
 	if err != nil {
 		return nil, err
 	}
-	m.machine = machine
 	return m, nil
 }
 
