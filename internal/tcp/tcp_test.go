@@ -242,6 +242,7 @@ func TestOldPingsAreDropped(t *testing.T) {
 	if got := a.next(t); got != "" {
 		t.Errorf("got % x over a connection that was late", got)
 	}
+	c.sending.Wait() // what was read may not be counted yet
 	if s := c.Stats(); s.Sent != 1 || s.Unsent != 1 {
 		t.Errorf("counted %+v", s)
 	}
