@@ -75,6 +75,10 @@ type Config struct {
 	// or to seal, and the manager answers itself.
 	Barrier func(election.Event)
 	Seal    func(election.Event)
+	// Positions: the log speaks of slave positions, as the 3.3 design's does.
+	// Position is the one that is configured.
+	Positions bool
+	Position  int
 	// Observe is told every event, from the manager's goroutine; it must return
 	// at once. May be nil.
 	Observe func(election.Event)
@@ -239,7 +243,7 @@ func (m *Manager) send(msg election.Message) bool {
 		if errors.Is(err, heartbeat.ErrField) { // no fault of the network's
 			m.cfg.Log.Error().Err(err).Msg("A heartbeat cannot be built")
 		}
-		if err == nil && !m.started && msg.Packet.State != heartbeat.StateListening {
+		if err == nil && !m.cfg.Positions && !m.started && msg.Packet.State != heartbeat.StateListening {
 			m.started = true
 			m.cfg.Log.Info().Msg("Started broadcaster")
 			m.cfg.Log.Info().Msg("Failover Manager has started")
