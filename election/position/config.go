@@ -12,6 +12,11 @@ import (
 // JavaMonitor is how often a Java instance looks whether it has to act.
 const JavaMonitor = 5 * time.Second
 
+// javaStart is how soon after its start a Java instance may become master,
+// however long the timeout: it listens for 5 s, takes a place at its first look,
+// and is promoted at its second.
+const javaStart = 3 * JavaMonitor
+
 // Config is what a machine is made with.
 type Config struct {
 	Self heartbeat.InstanceID // from heartbeat.PingInstance; tells whether Position is configured
@@ -58,7 +63,7 @@ func (c *Config) validate() error {
 type timers struct {
 	interval time.Duration
 	timeout  time.Duration
-	guard    time.Duration // 0.8·timeout: how long a master may act on one ping
+	guard    time.Duration // 0.8·timeout: how long a master may act on one ping; see Machine.renew
 	quiet    time.Duration // 2·interval: from the start to the first ping
 	settle   time.Duration // 1.5·interval: from the first ping of a place to acting on it
 	yield    time.Duration // 3·interval: how long a Java master is waited for that was given way to

@@ -52,9 +52,15 @@ func (m *Machine) guard() election.Guard {
 	return election.Guard{Until: m.reign.until}
 }
 
-// renew counts from the ping that is being sent: it was sampled before.
+// renew counts from the ping that is being sent: it was sampled before. A Java
+// instance that starts while this process is frozen does not wait for the
+// timeout; where there was one before, its next start is reckoned with.
 func (m *Machine) renew() {
-	m.reign = reign{until: m.now + m.t.guard, prev: m.reign.until, seq: m.seq}
+	d := m.t.guard
+	if m.javaAt > 0 {
+		d = min(d, javaStart*4/5)
+	}
+	m.reign = reign{until: m.now + d, prev: m.reign.until, seq: m.seq}
 }
 
 // sendFailed takes back what a ping that did not leave would have granted, or

@@ -23,9 +23,10 @@ type peer struct {
 	reigns     bool // its last ping was a master's
 	place      int
 	heardAt    time.Duration
-	ours       bool // no Java instance
-	configured bool // ours, with a configured place
-	told       int  // the place for which EventCollision was told
+	resignedAt time.Duration // when it pinged as a slave while it was followed; 0 = never
+	ours       bool          // no Java instance
+	configured bool          // ours, with a configured place
+	told       int           // the place for which EventCollision was told
 }
 
 // master is the one that pinged last as master.
@@ -64,6 +65,9 @@ func (m *Machine) receive(p *heartbeat.Packet, from netip.AddrPort) {
 	}
 	q.name, q.addr = p.Name, from
 	q.heardAt = m.now
+	if p.State.Reigns() && q.resignedAt > 0 && m.now < q.resignedAt+m.t.interval {
+		return // overtaken on its way by the one that resigned
+	}
 	q.reigns = p.State.Reigns()
 	q.place = int(p.Position)
 	if !q.ours {
@@ -75,6 +79,7 @@ func (m *Machine) receive(p *heartbeat.Packet, from netip.AddrPort) {
 		return
 	}
 	if m.master.known && m.master.id == q.id && m.on(RuleResigned) && q.ours {
+		q.resignedAt = m.now
 		m.forgetMaster("it resigned")
 	}
 }
@@ -115,12 +120,10 @@ func (m *Machine) hearMaster(q *peer) {
 		}
 		m.lose("a Java instance reigns", q.id)
 		m.giveWay()
-	case heartbeat.StateStopping:
-		if m.yield.until > 0 {
-			return // its first ping after ours fell silent tells whether it lives
-		}
-		m.follow(q)
 	default:
+		if m.yield.until > 0 && m.now < m.yield.at+m.t.interval && !q.ours {
+			return // may have left before it heard our last one; the next tells whether it lives
+		}
 		m.follow(q)
 	}
 }

@@ -24,7 +24,7 @@ func Chaos(seed uint64, n int, mix uint, faults Faults) *Scenario {
 	k := kinds[r.IntN(len(kinds))]
 	sc := &Scenario{
 		Seed: seed, Interval: k[0] * time.Second, Timeout: k[1] * time.Second,
-		Delay: time.Duration(1+r.IntN(30)) * time.Millisecond, Drift: 0.001, Length: time.Hour,
+		Delay: time.Duration(1+r.IntN(30)*(1+r.IntN(10))) * time.Millisecond, Drift: 0.001, Length: time.Hour,
 	}
 	configured := r.IntN(3) == 0
 	for i := range n {
@@ -32,7 +32,7 @@ func Chaos(seed uint64, n int, mix uint, faults Faults) *Scenario {
 		if spec.Java {
 			spec.Name = "J" + spec.Name
 		} else if configured && r.IntN(2) == 0 {
-			spec.Position = i + 1
+			spec.Position = 1 + r.IntN(n)
 		} else if r.IntN(12) == 0 && n > 2 {
 			spec.Witness = true
 		}

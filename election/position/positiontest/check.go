@@ -16,12 +16,15 @@ import (
 //	          in the places 1…n
 //	takeover  position 1 takes over within timeout + interval after a crash; a
 //	          Java instance may need one monitor period more
+//	handover  a master that is asked to hand over is followed by another: by one
+//	          of ours within an interval of the end of its work
 //	wire      every ping can be read
 type checker struct {
 	s         *sim
 	disturbed bool
 	calmAt    time.Duration // since when the network is whole
-	gen       int           // counts the changes
+	acts      int           // counts what was done to the cluster
+	gen       int           // counts that, and the exits of Java instances
 	stirAt    time.Duration
 	healing   int // number of the heal that is being looked at
 }
@@ -50,8 +53,14 @@ func (c *checker) clean() bool {
 	return !c.disturbed && c.s.now > c.calmAt+c.s.sc.Timeout+2*c.java()
 }
 
-// stir notes a change; some time after the last one all must have settled.
+// stir notes that something was done to the cluster.
 func (c *checker) stir() {
+	c.acts++
+	c.rest()
+}
+
+// rest: some time after the last change all must have settled.
+func (c *checker) rest() {
 	c.gen++
 	c.stirAt = c.s.now
 	gen := c.gen
@@ -85,9 +94,9 @@ func (c *checker) heal() {
 		return
 	}
 	c.healing++
-	turn, gen, at := c.healing, c.gen, c.s.now
+	turn, acts, at := c.healing, c.acts, c.s.now
 	c.s.at(c.s.now+c.s.sc.Timeout+c.s.sc.Delay, func() {
-		if turn != c.healing || gen != c.gen {
+		if turn != c.healing || acts != c.acts {
 			return
 		}
 		if n := c.workers(); n != 1 {
@@ -98,9 +107,21 @@ func (c *checker) heal() {
 
 // look runs after each event.
 func (c *checker) look() {
-	if c.workers() > 1 && c.clean() {
+	if c.workers() > 1 && c.clean() && !c.hasty() {
 		c.s.violate("one", "two at work")
 	}
+}
+
+// hasty reports whether a Java instance became master less than a timeout after
+// its start, while one of ours was frozen that had never met a Java instance
+// and so did not reckon with that.
+func (c *checker) hasty() bool {
+	young, frozen := false, false
+	for _, n := range c.s.nodes {
+		young = young || n.working && n.spec.Java && n.startedAt+c.s.sc.Timeout > c.s.now-c.s.sc.Timeout
+		frozen = frozen || n.working && n.frozen && !n.metJava
+	}
+	return young && frozen
 }
 
 // exited: a Java instance ended because of a ping of cause.
@@ -114,7 +135,43 @@ func (c *checker) exited(n, cause *node) {
 	}
 }
 
-func (c *checker) worked(n *node, on bool) {}
+// ordered: what is to be expected of a hand-over that begins now.
+func (c *checker) ordered(n *node) func() {
+	s := c.s
+	if c.disturbed || s.now < c.stirAt+c.settling() || c.workers() != 1 {
+		return func() {}
+	}
+	first := c.first(n)
+	if first == nil {
+		return func() {}
+	}
+	by := stopWithin + s.sc.Interval
+	if first.spec.Java {
+		by = stopWithin + s.sc.Timeout + javaMonitor
+	}
+	return func() {
+		gen := c.gen
+		s.at(s.now+by+2*s.sc.Delay, func() {
+			if c.gen == gen && (!first.working || c.workers() != 1) {
+				s.violate("handover", "%s does not work %v after the order", first.spec.Name, by)
+			}
+		})
+	}
+}
+
+// first is the one that stands at place 1, if it is only one.
+func (c *checker) first(but *node) (first *node) {
+	for _, x := range c.s.nodes {
+		if !x.up || x == but || x.place() != 1 {
+			continue
+		}
+		if first != nil {
+			return nil
+		}
+		first = x
+	}
+	return first
+}
 
 // candidates are those that must bring forth a master.
 func (c *checker) candidates() (n int) {
@@ -126,15 +183,18 @@ func (c *checker) candidates() (n int) {
 	return n
 }
 
-// configured reports whether a place of ours is configured, so that a Java
-// instance may claim it for ever.
+// configured reports whether a place of ours is configured that another may
+// claim for ever: a Java instance, or one of ours with the same.
 func (c *checker) configured() bool {
-	java, ours := false, false
+	java, ours, twice := false, map[int]bool{}, false
 	for _, x := range c.s.nodes {
 		java = java || x.spec.Java
-		ours = ours || !x.spec.Java && x.spec.Position > 0
+		if p := x.spec.Position; p > 0 && !x.spec.Java {
+			twice = twice || ours[p]
+			ours[p] = true
+		}
 	}
-	return java && ours
+	return java && len(ours) > 0 || twice
 }
 
 func (c *checker) settled() {
@@ -167,15 +227,7 @@ func (c *checker) killed(n *node) func() {
 	if !n.working || c.workers() != 1 || c.disturbed || s.now < c.stirAt+c.settling() {
 		return func() {}
 	}
-	var first *node
-	for _, x := range s.nodes {
-		if x.up && x != n && x.place() == 1 {
-			if first != nil {
-				return func() {}
-			}
-			first = x
-		}
-	}
+	first := c.first(n)
 	if first == nil {
 		return func() {}
 	}

@@ -9,6 +9,9 @@ import (
 	"github.com/interlok-ha/interlok-ha/heartbeat"
 )
 
+// stopWithin is the longest that work takes to end in its own time.
+const stopWithin = 2 * time.Second
+
 // node is one process, ours or Java's, and the work it runs.
 type node struct {
 	s    *sim
@@ -32,8 +35,10 @@ type node struct {
 	wakeTurn int
 	disk     election.State
 	reigns   bool
+	metJava  bool // this start heard one
 
-	java *java
+	java      *java
+	startedAt time.Duration
 }
 
 func newNode(s *sim, i int, spec Spec) *node {
@@ -85,6 +90,7 @@ func (n *node) start() {
 	}
 	n.boot++
 	n.up, n.frozen, n.backlog = true, false, nil
+	n.startedAt, n.metJava = n.s.now, false
 	var id [16]byte
 	for i := range id {
 		id[i] = byte(n.s.rng.Uint32())
@@ -131,6 +137,7 @@ func (n *node) uuid() string {
 func (n *node) kill() {
 	if n.up {
 		expect := n.s.chk.killed(n)
+		n.s.chk.stir()
 		n.die()
 		expect()
 	}
@@ -141,7 +148,7 @@ func (n *node) die() {
 	n.reigns = false
 	n.workRun++
 	n.setWorking(false)
-	n.s.chk.stir()
+	n.s.chk.rest()
 }
 
 // stop is SIGTERM.
@@ -189,11 +196,13 @@ func (n *node) order(verb string) {
 	if !n.up || n.machine == nil {
 		return
 	}
+	expect := n.s.chk.ordered(n)
 	n.s.chk.stir()
 	n.run(func() {
 		switch verb {
 		case "switchover":
 			if n.machine.CanHandOver(n.local(), heartbeat.InstanceID{}) == nil {
+				expect()
 				n.step(election.Handover{Reason: "asked for"})
 			}
 		case "drain":
@@ -220,6 +229,7 @@ func (n *node) arrive(b []byte, from *node) {
 			n.s.violate("wire", "%v", err)
 			return
 		}
+		n.metJava = n.metJava || from.spec.Java
 		n.step(election.Received{Packet: &p, From: addr(from.i)})
 	})
 }
@@ -273,7 +283,7 @@ func (n *node) tell(e election.Event) {
 		n.workRun++
 		n.setWorking(true)
 	case election.EventStopWork:
-		n.endWork(time.Duration(s.rng.Int64N(int64(2 * time.Second))))
+		n.endWork(time.Duration(s.rng.Int64N(int64(stopWithin))))
 	case election.EventLost:
 		n.endWork(time.Duration(s.rng.Int64N(int64(200 * time.Millisecond))))
 	case election.EventStopped:
@@ -316,7 +326,6 @@ func (n *node) setWorking(on bool) {
 	}
 	n.working = on
 	n.s.logf("%s works: %v", n.spec.Name, on)
-	n.s.chk.worked(n, on)
 }
 
 // place is where the instance stands in the line; 0 = master or nowhere.
