@@ -254,7 +254,10 @@ func SplitPingName(name string) (host string, port uint16, err error) {
 		return "", 0, errors.New("heartbeat: no port in the name " + name)
 	}
 	port, ok := parsePort([]byte(name[i+1:]))
-	host = strings.TrimSuffix(strings.TrimPrefix(name[:i], "["), "]")
+	host = name[:i]
+	if strings.Contains(host, ":") {
+		host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
+	}
 	if !ok || !cleanHost(host) {
 		return "", 0, errors.New("heartbeat: not a host and a port: " + name)
 	}
