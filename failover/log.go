@@ -98,9 +98,11 @@ func (m *Manager) logPosition(e election.Event) bool {
 	l := m.cfg.Log
 	switch e.Type {
 	case election.EventPosition:
-		if e.Position > 0 && e.Position != m.cfg.Position {
+		// The start has told of a configured one.
+		if e.Position > 0 && (m.placed || e.Position != m.cfg.Position) {
 			l.Info().Msgf("Assigning myself slave position %d", e.Position)
 		}
+		m.placed = true
 	case election.EventPromoting:
 		l.Trace().Msg("Master not available, promoting myself to master.")
 	case election.EventOpened:

@@ -100,6 +100,7 @@ type Manager struct {
 	guard   Guard
 	logAt   election.LogAt
 	started bool // the first heartbeat after listening has been sent
+	placed  bool // EventPosition was told
 	gone    bool // EventStopped was told
 }
 

@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -40,6 +41,9 @@ type Cluster struct {
 	Group   netip.Addr
 	Port    uint16
 	set     []string
+	pings   bool // of the 3.3 design, by multicast
+	tcp     bool // likewise, by TCP
+	ports   []int
 	keys    []heartbeat.Key // of failover.key in set, so that the test can listen
 	journal string
 
@@ -75,6 +79,30 @@ func New(t testing.TB, set ...string) *Cluster {
 	}
 	t.Cleanup(c.end)
 	return c
+}
+
+// NewPings is New for the 3.3 design; with tcp its pings go by TCP, and each
+// instance has the port that Cluster.PingPort tells.
+func NewPings(t testing.TB, tcp bool, set ...string) *Cluster {
+	t.Helper()
+	c := New(t, set...)
+	c.pings, c.tcp = !tcp, tcp
+	return c
+}
+
+// PingPort is where the n-th instance that is started takes pings, from 0. It
+// was free when it was asked for first.
+func (c *Cluster) PingPort(n int) int {
+	c.t.Helper()
+	for len(c.ports) <= n {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		c.ports = append(c.ports, l.Addr().(*net.TCPAddr).Port)
+		_ = l.Close()
+	}
+	return c.ports[n]
 }
 
 // Beside makes a cluster on the group and port of another.
@@ -144,6 +172,7 @@ type Run struct {
 	Prefix  []string // words before the program, such as ip netns exec X
 	Env     []string
 	Console bool // the log is for people, not JSON
+	Trace   bool // and has everything
 	// Interface is lo if empty.
 	Interface string
 }
@@ -168,14 +197,12 @@ func (c *Cluster) Run(r Run) *Instance {
 	if len(program) == 0 {
 		program = []string{binary, "run"}
 	}
-	args := slices.Concat(r.Prefix, program, []string{
-		"--log-format", format, "--name", r.Name, "--cluster", c.Name,
-		"--set", "failover.interface=" + r.Interface,
-		"--set", "failover.group=" + c.Group.String(),
-		"--set", fmt.Sprintf("failover.port=%d", c.Port),
-		"--set", "failover.state.dir=" + c.StateDir(r.Name),
-	})
-	for _, kv := range slices.Concat(c.set, r.Set) {
+	args := slices.Concat(r.Prefix, program, []string{"--log-format", format, "--name", r.Name, "--cluster", c.Name})
+	if r.Trace {
+		args = append(args, "--log-level", "trace")
+	}
+	own := append(c.network(), "failover.interface="+r.Interface, "failover.state.dir="+c.StateDir(r.Name))
+	for _, kv := range slices.Concat(own, c.set, r.Set) {
 		args = append(args, "--set", kv)
 	}
 	if len(r.Command) > 0 {
@@ -187,6 +214,19 @@ func (c *Cluster) Run(r Run) *Instance {
 	}
 	c.instances = append(c.instances, i)
 	return i
+}
+
+// network is the settings that say where the instances meet.
+func (c *Cluster) network() []string {
+	if !c.pings && !c.tcp {
+		return []string{"failover.group=" + c.Group.String(), fmt.Sprintf("failover.port=%d", c.Port)}
+	}
+	set := []string{"failover.cache.group=" + c.Group.String(), fmt.Sprintf("failover.cache.port=%d", c.Port+1)}
+	if c.pings {
+		return append(set, "failover.multicast.group="+c.Group.String(), fmt.Sprintf("failover.multicast.port=%d", c.Port))
+	}
+	return append(set, "failover.socket.mode=tcp", "failover.tcp.host=127.0.0.1",
+		fmt.Sprintf("failover.tcp.port=%d", c.PingPort(len(c.instances))))
 }
 
 // StateDir is the state directory of an instance.
