@@ -136,8 +136,10 @@ func TestRelations(t *testing.T) {
 		{"failover.cache.bind=0.0.0.0:7946 failover.key.file=" + dir + "/key", "", ""},
 		{"failover.cache.bind=0.0.0.0:7946 failover.key.file=" + dir + "/open", "failover.key.file: others can read", ""},
 		{"failover.cache.bind=10.0.0.1:7946", "", ""},
-		{pair + "failover.cache.group=230.0.0.9 failover.cache.port=4444", "", "failover.cache.port: it is the group and port of the pings too"},
-		{pair + "failover.cache.group=230.0.0.8 failover.cache.port=4444", "", ""},
+		{pair + "failover.cache.group=230.0.0.9 failover.cache.port=4444", "", "failover.cache.port: it is the port of the pings too, and a Java instance takes all that comes there for pings: the caches look for each other at port 4445 instead"},
+		{pair + "failover.cache.group=230.0.0.8 failover.cache.port=4444", "", "failover.cache.port: it is the port of the pings too"},
+		{pair + "failover.cache.group=230.0.0.9 failover.cache.port=4445", "", ""},
+		{"failover.socket.mode=tcp failover.tcp.port=4444 failover.cache.port=4444", "", ""},
 		{"failover.cache.bind=127.0.0.1:7946", "", ""},
 		{"failover.cache.max.entries=", "failover.cache.max.entries: \"\" is not", ""},
 		{"failover.cache.config=", "", ""},
@@ -209,6 +211,34 @@ func TestRelationOfFaultyFenceTimeout(t *testing.T) {
 		l.relate()
 		if got := len(l.s.Warnings); got != want {
 			t.Errorf("fence timeout %s: warnings %q, want %d", value, l.s.Warnings, want)
+		}
+	}
+}
+
+// The caches never meet where Java instances hear pings.
+func TestCachesMeetApartFromPings(t *testing.T) {
+	for _, tt := range []struct {
+		sets, origin string
+		want         uint16
+	}{
+		{"", "default", 4446},
+		{"failover.multicast.group=230.0.0.9 failover.multicast.port=4445", "default", 4446},
+		{"failover.multicast.group=230.0.0.9 failover.multicast.port=4446", "default", 4447},
+		{"failover.multicast.group=230.0.0.9 failover.multicast.port=5 failover.cache.port=5", "--set", 6},
+		{"failover.multicast.group=230.0.0.9 failover.multicast.port=65535 failover.cache.port=65535", "--set", 65534},
+		{"failover.socket.mode=tcp failover.tcp.port=4446", "default", 4446},
+	} {
+		s, err := Load(source(strings.Fields(tt.sets)...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s.Cache.Port != tt.want {
+			t.Errorf("%s: port %d, want %d", tt.sets, s.Cache.Port, tt.want)
+		}
+		for _, row := range s.Show() {
+			if row.Key == "failover.cache.port" && (row.Origin != tt.origin || tt.origin == "default" && row.Value != fmt.Sprint(tt.want)) {
+				t.Errorf("%s: shown as %+v", tt.sets, row)
+			}
 		}
 	}
 }
