@@ -91,16 +91,15 @@ func NewPings(t testing.TB, tcp bool, set ...string) *Cluster {
 }
 
 // PingPort is where the n-th instance that is started takes pings, from 0. It
-// was free when it was asked for first.
+// was free when it was asked for first, and is none that the kernel gives away.
 func (c *Cluster) PingPort(n int) int {
 	c.t.Helper()
-	for len(c.ports) <= n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			c.t.Fatal(err)
+	const first, most = 4000, 28000
+	for at := (int(c.Port)*8 + len(c.ports)) % most; len(c.ports) <= n; at = (at + 1) % most {
+		if l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", first+at)); err == nil {
+			_ = l.Close()
+			c.ports = append(c.ports, first+at)
 		}
-		c.ports = append(c.ports, l.Addr().(*net.TCPAddr).Port)
-		_ = l.Close()
 	}
 	return c.ports[n]
 }
@@ -221,7 +220,7 @@ func (c *Cluster) network() []string {
 	if !c.pings && !c.tcp {
 		return []string{"failover.group=" + c.Group.String(), fmt.Sprintf("failover.port=%d", c.Port)}
 	}
-	set := []string{"failover.cache.group=" + c.Group.String(), fmt.Sprintf("failover.cache.port=%d", c.Port+1)}
+	set := []string{"failover.cache.group=" + c.Group.String(), fmt.Sprintf("failover.cache.port=%d", c.Port-12000)}
 	if c.pings {
 		return append(set, "failover.multicast.group="+c.Group.String(), fmt.Sprintf("failover.multicast.port=%d", c.Port))
 	}
