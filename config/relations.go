@@ -52,6 +52,9 @@ func (l *loader) relateDesign() {
 	}
 }
 
+// javaListens is how long a Java instance listens after its start.
+const javaListens = 5 * time.Second
+
 // maxPingHost is the room for the host in a ping.
 const maxPingHost = 40
 
@@ -100,6 +103,9 @@ func (l *loader) relatePings() {
 			l.warn(timeout, "one lost ping and one late one are a takeover; write three times the %v between two pings, or more", s.Ping.Interval)
 		}
 		l.relateFence(timeout)
+	}
+	if l.sound("failover.ping.interval.seconds") && s.Ping.Interval > javaListens {
+		l.warn("failover.ping.interval.seconds", "a Java instance that starts listens for %v only, and promotes itself if it hears no ping of the master in that time; write that or less if there are Java instances", javaListens)
 	}
 }
 

@@ -79,7 +79,7 @@ func TestRelations(t *testing.T) {
 		{pair + "failover.instance.timeout.seconds=5", "failover.instance.timeout.seconds: 5s is less than twice the 3s between two pings", ""},
 		{pair + "failover.instance.timeout.seconds=6", "", "failover.instance.timeout.seconds: one lost ping and one late one are a takeover; write three times the 3s"},
 		{pair + "failover.instance.timeout.seconds=9", "", ""},
-		{pair + "failover.ping.interval.seconds=10", "", "default: failover.instance.timeout.seconds: one lost ping"},
+		{pair + "failover.ping.interval.seconds=10", "", "default: failover.instance.timeout.seconds: one lost ping|failover.ping.interval.seconds: a Java instance that starts listens for 5s only"},
 		{pair + "failover.ping.interval.seconds=11", "default: failover.instance.timeout.seconds: 20s is less than twice the 11s", ""},
 		{pair + "failover.workload.fence.timeout=4000", "", ""},
 		{pair + "failover.workload.fence.timeout=4001", "", "failover.workload.fence.timeout: 4.001s is more than a fifth of failover.instance.timeout.seconds; the command is killed after 4s"},

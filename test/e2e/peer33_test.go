@@ -149,7 +149,7 @@ func withPeer33(t *testing.T, tcp bool) {
 		return c.Run(r)
 	}
 	a, b := start(0), start(1)
-	master, line := settledLine(t, a, b)
+	master, line := c.SettledLine(a, b)
 	args := []string{"--multicast", fmt.Sprintf("%v:%d", c.Group, c.Port)}
 	if tcp {
 		// It must be told of both: it learns of slaves only, and one is master.

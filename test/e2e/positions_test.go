@@ -31,49 +31,6 @@ var pings = []string{
 
 func atPosition(n int) string { return fmt.Sprintf("failover.slave.position=%d", n) }
 
-// settledLine waits until one of them is master, all the others follow it, and
-// they stand at positions 1 to n, as each of them sees it.
-func settledLine(t *testing.T, of ...*lab.Instance) (master *lab.Instance, line []*lab.Instance) {
-	t.Helper()
-	lab.Wait(t, "one master, and a line from 1 on", 2*soon, func() bool {
-		master, line = nil, make([]*lab.Instance, len(of)-1)
-		byID := map[string]*lab.Instance{}
-		var all []admin.Status
-		for _, i := range of {
-			s, err := i.Status()
-			if err != nil {
-				return false
-			}
-			byID[s.Instance.ID] = i
-			all = append(all, s)
-			p := s.Instance.Position
-			switch {
-			case s.Instance.State == admin.StateMaster && master == nil:
-				master = i
-			case s.Instance.State == admin.StateSlave && p >= 1 && p <= len(line) && line[p-1] == nil:
-				line[p-1] = i
-			default:
-				return false
-			}
-		}
-		if master == nil {
-			return false
-		}
-		for _, s := range all {
-			if s.Master == nil || byID[s.Master.ID] != master || len(s.PromotionOrder) != len(line) {
-				return false
-			}
-			for n, p := range s.PromotionOrder {
-				if p.Position != n+1 || byID[p.ID] != line[n] {
-					return false
-				}
-			}
-		}
-		return true
-	})
-	return master, line
-}
-
 // TestPositionsLog has four instances with the keys of the seed documents'
 // example, and their log: positions, the report, the promotion. Position 1 takes
 // over from a master that was killed; the others move up.
@@ -85,9 +42,9 @@ func TestPositionsLog(t *testing.T) {
 			"sh", "-c", "env >" + filepath.Join(c.Dir, name+".env") + "; exec sleep 1000"}})
 	}
 	a := run("a")
-	settledLine(t, a)
+	c.SettledLine(a)
 	all := []*lab.Instance{a, run("b", atPosition(1)), run("c", atPosition(2)), run("d")}
-	master, line := settledLine(t, all...)
+	master, line := c.SettledLine(all...)
 	if master != a || !slices.Equal(names(line), []string{"b", "c", "d"}) {
 		t.Fatalf("master %s, line %q; want a, then b, c, d", master.Name, names(line))
 	}
@@ -142,7 +99,7 @@ func TestPositionsLog(t *testing.T) {
 	if d := promoted.Time.Sub(killed); d > pingTimeout+pingEvery+time.Second {
 		t.Errorf("position 1 was promoted %v after the kill, want the timeout and one ping, %v", d, pingTimeout+pingEvery)
 	}
-	master, line = settledLine(t, all[1:]...)
+	master, line = c.SettledLine(all[1:]...)
 	if master.Name != "b" || !slices.Equal(names(line), []string{"c", "d"}) {
 		t.Errorf("master %s, line %q; want b, then c, d", master.Name, names(line))
 	}
@@ -165,7 +122,7 @@ func TestPositionsOrders(t *testing.T) {
 		return c.Run(lab.Run{Name: string(rune('a' + n)), Set: []string{peers}, Command: []string{"sleep", "1000"}})
 	}
 	all := []*lab.Instance{start(0)}
-	settledLine(t, all...)
+	c.SettledLine(all...)
 	all = append(all, start(1), start(2))
 	lab.Wait(t, "a reigns, and b and c follow", 2*soon, func() bool {
 		s, err := all[0].Status()
@@ -262,7 +219,7 @@ func TestPositionsCache(t *testing.T) {
 	}
 	all = append(all, a, b)
 	for round := range 3 {
-		m, _ := settledLine(t, all...)
+		m, _ := c.SettledLine(all...)
 		inStep(m, 1)
 		key := fmt.Sprintf("k%d", round)
 		c.Do("cache", "put", key, "v", "--instance", m.Name)
@@ -386,7 +343,7 @@ func TestPositionsBadPeers(t *testing.T) {
 				t.Fatal("a silent connection is open yet")
 			}
 		}
-		settledLine(t, a, b)
+		c.SettledLine(a, b)
 	})
 }
 
