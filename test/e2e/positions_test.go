@@ -401,3 +401,57 @@ func TestPositionsInClaims(t *testing.T) {
 		}
 	}
 }
+
+// TestPositionsFiles: the files of a Java installation work as they are.
+func TestPositionsFiles(t *testing.T) {
+	t.Parallel()
+	c := lab.NewPings(t, false)
+	xml, err := os.ReadFile("../../config/testdata/seed-ehcache.xml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	start := func(name, set string) *lab.Instance {
+		dir := filepath.Join(c.Dir, "files-"+name)
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		for file, text := range map[string]string{
+			"bootstrap.properties": fmt.Sprintf(`# of a Java instance
+adapterConfigUrl.1=file://localhost/./config/adapter.xml
+managementComponents=jetty:jmx
+webServerConfigUrl=./config/jetty.xml
+loggingConfigUrl=file:///${adapter.dir}/config/log4j2.xml
+failover.multicast.group=%v
+failover.multicast.port=%d
+failover.ping.interval.seconds=1
+failover.instance.timeout.seconds=3
+%s
+`, c.Group, c.Port, set),
+			"adp-profiler.properties": "com.adaptris.profiler.plugin.factory=com.adaptris.failover.plugin.FailoverInterlokPluginFactory\n",
+			"ehcache.xml":             string(xml),
+		} {
+			if err := os.WriteFile(filepath.Join(dir, file), []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		file := filepath.Join(dir, "bootstrap.properties")
+		if out := c.Do("config", "check", file); !strings.HasSuffix(out, ": good\n") {
+			t.Errorf("config check:\n%s", out)
+		}
+		return c.Run(lab.Run{Name: name, Program: []string{lab.Binary(), "run", file}})
+	}
+	a := start("a", "failover.slave.position=1")
+	b := start("b", "failover.secondary.position=2")
+	m, line := c.SettledLine(a, b)
+	if m != a || line[0] != b {
+		t.Errorf("%s reigns, want a", m.Name)
+	}
+	m.WaitStatus("the slave's cache is in step", 2*soon, func(s admin.Status) bool { return len(s.Cache.InSync) == 1 })
+	c.Do("cache", "put", "k", "v", "--instance", "a")
+	if out := c.Do("cache", "get", "k", "--instance", "b"); !strings.Contains(out, "v") {
+		t.Errorf("b has %q", out)
+	}
+	if out := c.Do("cache", "stats", "--instance", "a", "-o", "json"); !strings.Contains(out, `"maxEntries": 10`) || !strings.Contains(out, `"synchronous": true`) {
+		t.Errorf("the cache is not that of ehcache.xml:\n%s", out)
+	}
+}
