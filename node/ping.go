@@ -35,7 +35,7 @@ func (n *Node) openPings() error {
 	} else {
 		log.Info().Msg("No slave position has been set, one will be allocated.")
 	}
-	log.Warn().Msg("The 3.3 design has no key: anyone on this network can forge pings and take mastership")
+	log.Warn().Msg("The 3.3 design has no key: anyone on this network can forge pings and take mastership, and reach the cache")
 	open := n.openGroup
 	if p.Mode == config.SocketTCP {
 		open = n.openDirect
