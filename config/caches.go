@@ -159,9 +159,9 @@ func (l *loader) relateCache() {
 }
 
 // meetsPings reports whether the caches were to look for each other at the port
-// of the pings. A Java instance listens there on all addresses and looks neither
-// at the group nor at the length: what a cache says there is a ping of an
-// instance that does not exist, perhaps of a master.
+// of the pings. A Java instance takes whatever it hears there for a ping, of any
+// length: what a cache says is a ping of an instance that does not exist,
+// perhaps of a master. Whether it hears other groups is its JDK's choice.
 func (l *loader) meetsPings() bool {
 	s := &l.s
 	return s.Design == Design33 && s.Ping.Mode == SocketMulticast && s.Ping.Port > 0 &&
