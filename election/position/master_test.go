@@ -164,8 +164,7 @@ func TestHandOver(t *testing.T) {
 
 // TestHeir: position 1 sees a resignation, and is not misled by a late ping.
 func TestHeir(t *testing.T) {
-	w := newWorld(t, config()).line(id(0x99), id(0x10))
-	w = newWorld(t, config()).line(id(0x99))
+	w := newWorld(t, config()).line(id(0x99))
 	w.pass(sec).slave(id(0x99), 2).said("ping master 0", "no master", "promoting", "opening", "barrier")
 	w.do(election.BarrierDone{}).quiet()
 	w.master(id(0x99)).said()

@@ -1,7 +1,6 @@
 package positiontest
 
 import (
-	"fmt"
 	"math/rand/v2"
 	"time"
 )
@@ -118,5 +117,5 @@ func MixName(n int, mix uint) string {
 			b[i] = 'J'
 		}
 	}
-	return fmt.Sprintf("%s", b)
+	return string(b)
 }
