@@ -50,6 +50,13 @@ func Chaos(seed uint64, n int, mix uint, faults Faults) *Scenario {
 			at += time.Duration(r.Int64N(int64(sc.Timeout)))
 		}
 		i := r.IntN(n)
+		if r.IntN(4) == 0 { // all is well, and something happens to the master
+			at += long
+			do := []string{"kill", "switchover", "stop", "drain", "fail"}[r.IntN(5)]
+			sc.Actions = append(sc.Actions, Action{At: at, Do: do, Node: -1})
+			at += long
+			sc.Actions = append(sc.Actions, Action{At: at, Do: "start", Node: -1}, Action{At: at, Do: "resume", Node: i})
+		}
 		act := func(do string) { sc.Actions = append(sc.Actions, Action{At: at, Do: do, Node: i}) }
 		switch c := r.IntN(12); {
 		case c < 3:

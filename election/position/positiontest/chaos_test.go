@@ -19,12 +19,16 @@ func chaos(t *testing.T, faults Faults, most int) {
 		seeds, most = 1, 4
 	}
 	bad := 0
+	checked := map[string]int{}
 	for n := 2; n <= most; n++ {
 		for _, mix := range Mixes(n) {
 			for i := range uint64(seeds) {
 				seed := *first + i
 				sc := Chaos(seed*1000+uint64(n)*100+uint64(mix), n, mix, faults)
 				rep := Run(sc)
+				for check, n := range rep.Checked {
+					checked[check] += n
+				}
 				if !rep.Failed("") {
 					continue
 				}
@@ -37,6 +41,12 @@ func chaos(t *testing.T, faults Faults, most int) {
 				}
 				t.Errorf("%s seed %d: %v\n%s\n%s", MixName(n, mix), seed, rep.Violations, sc, strings.Join(tail, "\n"))
 			}
+		}
+	}
+	t.Log("checked:", checked)
+	for _, check := range []string{"settle", "takeover", "handover", "heal"} {
+		if checked[check] < 3 && (check != "heal" || faults&(Partitions|Losses) != 0) {
+			t.Errorf("%q was checked %d times: this test finds nothing", check, checked[check])
 		}
 	}
 }

@@ -99,6 +99,7 @@ func (c *checker) heal() {
 		if turn != c.healing || acts != c.acts {
 			return
 		}
+		c.s.rep.Checked["heal"]++
 		if n := c.workers(); n != 1 {
 			c.s.violate("heal", "%d at work one timeout after the heal at %v", n, at)
 		}
@@ -152,6 +153,9 @@ func (c *checker) ordered(n *node) func() {
 	return func() {
 		gen := c.gen
 		s.at(s.now+by+2*s.sc.Delay, func() {
+			if c.gen == gen {
+				s.rep.Checked["handover"]++
+			}
 			if c.gen == gen && (!first.working || c.workers() != 1) {
 				s.violate("handover", "%s does not work %v after the order", first.spec.Name, by)
 			}
@@ -198,6 +202,7 @@ func (c *checker) configured() bool {
 }
 
 func (c *checker) settled() {
+	c.s.rep.Checked["settle"]++
 	want := min(1, c.candidates())
 	if n := c.workers(); n != want {
 		c.s.violate("settle", "%d at work, want %d", n, want)
@@ -244,7 +249,7 @@ func (c *checker) killed(n *node) func() {
 			if !first.working || c.workers() != 1 {
 				s.violate("takeover", "%s does not work %v after the death of the master at %v", first.spec.Name, by, at)
 			}
-			s.rep.Takeovers = append(s.rep.Takeovers, by)
+			s.rep.Checked["takeover"]++
 		})
 	}
 }

@@ -73,7 +73,10 @@ func TestRules(t *testing.T) {
 		{"a configured place is left alone", position.RuleConfigured, "settle", 1,
 			scenario(5*ms, 400*sec, []Spec{{Name: "m"}, {Name: "a", Position: 1, ID: 2}, {Name: "b", ID: 1}},
 				starts(0, 40*sec, 50*sec)...)},
-		{"the first of the line is told before it acts", position.RuleSettle, "one", 40, random(3, 0, 0)},
+		{"two come back at the same time", position.RuleSettle, "one", 1,
+			scenario(20*ms, 600*sec, []Spec{{Name: "a"}, {Name: "b"}},
+				append(starts(0, 0), Action{At: 100 * sec, Do: "drain"}, Action{At: 150 * sec, Do: "drain", Node: 1},
+					Action{At: 300 * sec, Do: "resume"}, Action{At: 300 * sec, Do: "resume", Node: 1})...)},
 		{"who was frozen listens anew", position.RuleStall, "exit", 40, random(3, 1, Freezes)},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

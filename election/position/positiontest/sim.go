@@ -24,8 +24,8 @@ type Spec struct {
 // Action is something that happens to an instance or the network.
 type Action struct {
 	At   time.Duration
-	Do   string // start, kill, stop, freeze, switchover, drain, resume, fail, cut, heal, loss
-	Node int
+	Do   string        // start, kill, stop, freeze, switchover, drain, resume, fail, cut, heal, loss
+	Node int           // -1 = whoever works; of start: all that are down
 	For  time.Duration // freeze
 	Side []int         // cut: those on one side
 	Rate float64       // loss
@@ -72,14 +72,10 @@ type Report struct {
 	Violations []Violation
 	Hash       uint64 // of every ping and event, in order
 	Promotions int
-	Exits      int             // of Java instances
-	Double     time.Duration   // with two or more at work
-	Takeovers  []time.Duration // from the death of a master to the next one's work
-	Heals      []time.Duration // from a heal to one master for good
+	Exits      int            // of Java instances
+	Double     time.Duration  // with two or more at work
+	Checked    map[string]int // how often each of the checks that wait for something was made
 	Trace      []string
-	Pings      map[string]int
-	Places     map[string]int // at the end; 0 = master or none
-	Master     string         // at the end
 }
 
 // Failed reports whether the named check failed, or any if it is "".
@@ -128,7 +124,7 @@ type sim struct {
 
 // Run runs a scenario to its end. With trace it tells what happened.
 func Run(sc *Scenario) *Report {
-	s := &sim{sc: sc, rng: rand.New(rand.NewPCG(sc.Seed, 0x33)), rep: &Report{Hash: 14695981039346656037, Pings: map[string]int{}, Places: map[string]int{}}}
+	s := &sim{sc: sc, rng: rand.New(rand.NewPCG(sc.Seed, 0x33)), rep: &Report{Hash: 14695981039346656037, Checked: map[string]int{}}}
 	for i, spec := range sc.Nodes {
 		s.nodes = append(s.nodes, newNode(s, i, spec))
 	}
@@ -147,14 +143,6 @@ func Run(sc *Scenario) *Report {
 	}
 	if len(s.rep.Violations) == 0 {
 		s.pass(sc.Length)
-	}
-	for _, n := range s.nodes {
-		if n.up {
-			s.rep.Places[n.spec.Name] = n.place()
-		}
-		if n.working {
-			s.rep.Master = n.spec.Name
-		}
 	}
 	return s.rep
 }
@@ -187,8 +175,20 @@ func (s *sim) violate(check, format string, a ...any) {
 }
 
 func (s *sim) act(a Action) {
-	n := s.nodes[a.Node]
 	s.logf("# %s", a)
+	if a.Node < 0 {
+		for i, n := range s.nodes {
+			if a.Do == "start" {
+				n.start()
+			} else if n.working && a.Node < 0 {
+				a.Node = i
+			}
+		}
+		if a.Node < 0 {
+			return
+		}
+	}
+	n := s.nodes[a.Node]
 	switch a.Do {
 	case "start":
 		n.start()
@@ -213,6 +213,7 @@ func (s *sim) act(a Action) {
 	case "loss":
 		s.loss = a.Rate
 		s.chk.disturb(s.side != nil || s.loss > 0)
+		s.chk.heal()
 	default:
 		panic("unknown action " + a.Do)
 	}
@@ -220,7 +221,6 @@ func (s *sim) act(a Action) {
 
 // transmit brings a ping to all the others, or not.
 func (s *sim) transmit(from *node, b []byte) {
-	s.rep.Pings[from.spec.Name]++
 	s.logf("%s pings %d %d", from.spec.Name, b[65], b[69])
 	for _, to := range s.nodes {
 		if to == from || s.side != nil && s.side[to.i] != s.side[from.i] || s.loss > 0 && s.rng.Float64() < s.loss {
