@@ -19,6 +19,8 @@ const (
 	defaultTimeout = time.Second
 	// maxLearned bounds the peers that pings told of. Anybody can make pings.
 	maxLearned = 64
+	// lastPings is the time for what is on its way at the end.
+	lastPings = 300 * time.Millisecond
 )
 
 // Config says where to listen and whom to send to.
@@ -107,11 +109,13 @@ func (c *Conn) LocalAddr() netip.AddrPort {
 // ends with an error.
 func (c *Conn) Close() error {
 	err := c.listener.Close()
+	c.cancel()
 	c.shut()
 	return err
 }
 
-// shut ends all connections and waits for those who send.
+// shut ends all connections that are read, and lets the last pings leave: they
+// are those that give a place up.
 func (c *Conn) shut() {
 	c.mu.Lock()
 	c.closed = true
@@ -119,8 +123,10 @@ func (c *Conn) shut() {
 		_ = conn.Close()
 	}
 	c.mu.Unlock()
-	c.cancel()
+	late := time.AfterFunc(lastPings, c.cancel)
 	c.sending.Wait()
+	late.Stop()
+	c.cancel()
 }
 
 // Learn adds a peer that the ping of an instance told of: host:port. One that

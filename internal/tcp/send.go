@@ -67,7 +67,7 @@ func (p *peer) send() {
 		c.mu.Lock()
 		m := p.next
 		p.next = nil
-		if m == nil || c.closed {
+		if m == nil || c.ctx.Err() != nil {
 			p.busy = false
 			c.mu.Unlock()
 			return

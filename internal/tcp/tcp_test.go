@@ -311,6 +311,28 @@ func TestClosed(t *testing.T) {
 	}
 }
 
+// The last ping leaves although Run ends at once; a dead peer holds the end up,
+// but not for long.
+func TestLastPing(t *testing.T) {
+	a := open(t, nil)
+	dial, _ := stuck("192.0.2.1:1")
+	c, err := Open(Config{Listen: anyPort, Size: size, Peers: []string{"192.0.2.1:1", a.addr()}, Timeout: time.Minute, Dial: dial})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := c.Multicast(msg(8)); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Run(ctx, nil); err != nil {
+		t.Error(err)
+	}
+	if got := a.next(t); got != string(msg(8)) {
+		t.Errorf("got % x", got)
+	}
+}
+
 func TestUnicast(t *testing.T) {
 	a, c := open(t, nil), open(t, nil)
 	if err := c.Unicast(msg(3), a.LocalAddr()); err != nil {
