@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -454,4 +455,45 @@ failover.instance.timeout.seconds=3
 	if out := c.Do("cache", "stats", "--instance", "a", "-o", "json"); !strings.Contains(out, `"maxEntries": 10`) || !strings.Contains(out, `"synchronous": true`) {
 		t.Errorf("the cache is not that of ehcache.xml:\n%s", out)
 	}
+}
+
+// TestPositionsFreeze freezes a master: its command is dead before the next
+// one's starts, and thawed it is a slave.
+func TestPositionsFreeze(t *testing.T) {
+	t.Parallel()
+	c := lab.NewPings(t, false, pings...)
+	beats := func(name string) string { return filepath.Join(c.Dir, name+".beats") }
+	start := func(name string) *lab.Instance {
+		return c.Run(lab.Run{Name: name, Command: []string{"sh", "-c", "while :; do date +%s%N >>" + beats(name) + "; sleep 0.02; done"}})
+	}
+	read := func(name string) (all []int64) {
+		b, _ := os.ReadFile(beats(name))
+		for line := range strings.Lines(string(b)) {
+			var at int64
+			if _, err := fmt.Sscanf(line, "%d\n", &at); err == nil {
+				all = append(all, at)
+			}
+		}
+		return all
+	}
+	all := []*lab.Instance{start("a"), start("b"), start("c")}
+	m, line := c.SettledLine(all...)
+	lab.Wait(t, "the command works", soon, func() bool { return len(read(m.Name)) > 0 })
+	m.Signal(syscall.SIGSTOP)
+	next := line[0]
+	next.WaitState(admin.StateMaster, 2*soon)
+	lab.Wait(t, "the next one's command works", soon, func() bool { return len(read(next.Name)) > 0 })
+	old, begun := read(m.Name), read(next.Name)[0]
+	if late := time.Duration(old[len(old)-1] - begun); late >= 0 {
+		t.Errorf("the frozen master's command worked %v into the next one's", late)
+	}
+	m.Signal(syscall.SIGCONT)
+	master, now := c.SettledLine(all...)
+	if master != next || len(now) != 2 {
+		t.Errorf("%s reigns, want %s", master.Name, next.Name)
+	}
+	if n := len(read(m.Name)); n != len(old) {
+		t.Errorf("its command worked again, %d times", n-len(old))
+	}
+	m.WaitStatus("its command is stopped", soon, func(s admin.Status) bool { return s.Workload.State == "stopped" })
 }
