@@ -44,7 +44,7 @@ func (n *Node) openCache(own netip.Addr) (err error) {
 	if n.positions() {
 		cfg.TellPromise = true
 		if !s.Manual {
-			cfg.Beacon = &cache.Beacon{Group: s.Group, Port: s.Port, Interface: n.s.Network.Interface, TTL: s.TTL}
+			cfg.Beacon = &cache.Beacon{Group: s.Group, Port: s.Port, Interface: n.card, TTL: s.TTL}
 		}
 	}
 	if s.WhenAlone == config.AloneBlock {

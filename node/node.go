@@ -86,6 +86,7 @@ type Node struct {
 	conn      wire
 	direct    *tcp.Conn // conn, if pings go by TCP
 	address   string    // 3.3: host:port, the name in its pings
+	card      string    // 3.3: the network interface that the caches meet on
 	rulers    *rulers   // 3.3: of the cache
 	cache     *cache.Cache
 	mirror    *mirror.Mirror

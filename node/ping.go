@@ -74,7 +74,7 @@ func (n *Node) openGroup() (host string, own netip.Addr, err error) {
 	if err != nil {
 		return "", netip.Addr{}, err
 	}
-	n.conn = conn
+	n.conn, n.card = conn, conn.Interface().Name
 	own = conn.LocalAddr().Addr()
 	if host = p.TCPHost; host == "" {
 		host = own.WithZone("").String()
@@ -85,16 +85,16 @@ func (n *Node) openGroup() (host string, own netip.Addr, err error) {
 // openDirect has pings go by TCP.
 func (n *Node) openDirect() (host string, own netip.Addr, err error) {
 	p, bind := n.s.Ping, netip.IPv4Unspecified()
-	literal, parseErr := netip.ParseAddr(p.TCPHost)
+	literal, card := cardOf(p.TCPHost)
 	switch {
-	case n.s.Network.Interface == "" && parseErr == nil && isLocal(literal):
-		own, bind = literal, literal
+	case n.s.Network.Interface == "" && card != "":
+		own, bind, n.card = literal, literal, card
 	default: // any group will do, it is for the route
 		ifi, chooseErr := mcast.Choose(n.s.Cache.Group, n.s.Cache.Port, n.s.Network.Interface)
 		if chooseErr != nil {
 			return "", own, fmt.Errorf("%w; name one with failover.interface, or an address of this host with failover.tcp.host", chooseErr)
 		}
-		own = ifi.Addr
+		own, n.card = ifi.Addr, ifi.Name
 		if n.s.Network.Interface != "" {
 			bind = own
 		}
@@ -126,18 +126,29 @@ func joinPeer(host string, port uint16) string {
 	return net.JoinHostPort(host, strconv.Itoa(int(port)))
 }
 
-// isLocal reports whether this host has an address.
-func isLocal(a netip.Addr) bool {
-	addrs, err := net.InterfaceAddrs()
+// cardOf is the network card of this host that has an address, or "" if host is
+// none of its addresses.
+func cardOf(host string) (a netip.Addr, card string) {
+	a, err := netip.ParseAddr(host)
 	if err != nil {
-		return false
+		return a, ""
 	}
-	for _, known := range addrs {
-		if p, err := netip.ParsePrefix(known.String()); err == nil && p.Addr().Unmap() == a.Unmap() {
-			return true
+	cards, err := net.Interfaces()
+	if err != nil {
+		return a, ""
+	}
+	for _, c := range cards {
+		addrs, err := c.Addrs()
+		if err != nil {
+			continue // it went away since it was listed
+		}
+		for _, known := range addrs {
+			if p, err := netip.ParsePrefix(known.String()); err == nil && p.Addr().Unmap() == a.Unmap() {
+				return a.Unmap(), c.Name
+			}
 		}
 	}
-	return false
+	return a, ""
 }
 
 // newPositions makes the machine of the 3.3 design.

@@ -268,3 +268,12 @@ func TestRulersEnd(t *testing.T) {
 		}
 	}
 }
+
+// Pings of an instance that is on loopback keep its caches there too.
+func TestCardOf(t *testing.T) {
+	for host, want := range map[string]bool{"127.0.0.1": true, "192.0.2.77": false, "localhost": false, "": false} {
+		if _, card := cardOf(host); (card != "") != want {
+			t.Errorf("%q: card %q", host, card)
+		}
+	}
+}
