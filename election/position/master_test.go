@@ -136,6 +136,11 @@ func TestHandOver(t *testing.T) {
 	// Nobody takes over: it moves up like any other, once they are gone.
 	w.to(41*sec).said("ping slave 3", "peer.left", "place 2")
 
+	// One that is about to take a place has one.
+	w = newWorld(t, config()).become()
+	w.slave(java(0x60), 0).slave(java(0x70), 1).do(election.Handover{Reason: "asked"}).do(election.WorkStopped{})
+	w.said("handover", "draining", "stop-work", "ping slave 3", "slave", "place 3")
+
 	// A configured place is taken again once another reigns.
 	c := config()
 	c.Self, c.Position = fixed(0x50), 1
