@@ -196,7 +196,7 @@ var keys = []Key{
 		Help: "multicast group that finds peers when the cache is used without a node, or in the 3.3 design",
 		kind: group(func(s *Settings) *netip.Addr { return &s.Cache.Group })},
 	{Name: "failover.cache.port", Default: "4446",
-		Help: "UDP port of failover.cache.group",
+		Help: "UDP port of failover.cache.group; never that of the pings, but the next one",
 		kind: port(func(s *Settings) *uint16 { return &s.Cache.Port })},
 	{Name: "failover.cache.max.entries", Default: "100000",
 		Help: "finished messages kept; 0 = no bound",

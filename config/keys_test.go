@@ -149,7 +149,7 @@ func TestValues(t *testing.T) {
 		{"failover.slave.position", "", "Election.Position", "0→0|65535→65535", "-1→out of range|65536→out of range"},
 		{"failover.secondary.position", "", "Election.Position", "2→2", "x→not a whole number"},
 		{"failover.ping.interval.seconds", mc, "Ping.Interval", "1→1s|10ms→10ms|0.5→500ms", "0→too short|2h→too long|x→20 (seconds)"},
-		{"failover.instance.timeout.seconds", mc, "Ping.Timeout", "4→4s|24h→24h0m0s", "0→too short|25h→too long"},
+		{"failover.instance.timeout.seconds", mc, "Ping.Timeout", "6→6s|24h→24h0m0s", "0→too short|25h→too long"},
 		{"interval.instance.timeout.seconds", mc, "Ping.Timeout", "7→7s", "x→not a duration"},
 		{"failover.socket.mode", mc + " failover.tcp.port=1", "Ping.Mode", "multicast→multicast|TCP→tcp", "jgroups→multicast or tcp|udp→write multicast or tcp"},
 		{"failover.tcp.host", tcp, "Ping.TCPHost", "10.0.0.1→10.0.0.1|[::1]→::1|node-a.example→node-a.example", "a:1→without a port|a b→not a host|[::1→not a host|::1]→not a host"},

@@ -246,6 +246,14 @@ func (s *Settings) Down() time.Duration {
 	return s.Lease()
 }
 
+// Every is the time between two heartbeats, or pings, in the design in use.
+func (s *Settings) Every() time.Duration {
+	if s.Design == Design33 {
+		return s.Ping.Interval
+	}
+	return s.Election.Delay
+}
+
 // StopBudget is the time COMMAND has to end once the mastership is lost: the
 // fence timeout, but never more than a fifth of [Settings.Down]. A longer stop
 // could reach into the next master's reign.

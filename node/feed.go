@@ -1,6 +1,8 @@
 package node
 
 import (
+	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -58,6 +60,8 @@ func (f *feed) put(e election.Event) {
 	switch e.Type {
 	case election.EventBarrier, election.EventSeal, election.EventStopWork, election.EventStopped, election.EventLost:
 		return // the change of state tells it
+	case election.EventPosition, election.EventCollision:
+		out.Detail = strings.TrimSuffix(fmt.Sprintf("position %d: %s", e.Position, e.Detail), ": ")
 	case election.EventOpened:
 		f.epoch, f.master = e.Epoch, f.name
 	case election.EventEpoch:
