@@ -228,13 +228,13 @@ func TestCrash(t *testing.T) {
 	}
 }
 
-// slow are settings whose lease of 3 s is long enough to tell a timer from the
+// slow are settings whose lease of 2 s is long enough to tell a timer from the
 // crash path, and to hold slaves up for a moment.
-var slow = []string{"failover.delay=300", "failover.retries=10", "failover.workload.stop.timeout=500"}
+var slow = []string{"failover.delay=200", "failover.retries=10", "failover.workload.stop.timeout=500"}
 
 // byTimer is the least time from a crash to the next reign by timers alone: the
 // last heartbeat was sent up to one delay before the crash.
-const byTimer = 9 * 300 * time.Millisecond
+const byTimer = 9 * 200 * time.Millisecond
 
 // TestCrashPathOff has keepers that say nothing, and a command: a refused
 // connection does not prove that its tree is dead, so the timers decide.
