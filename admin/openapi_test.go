@@ -28,8 +28,7 @@ type (
 		path, summary string
 		methods       string // the first is described, the others answer alike
 		params        []string
-		body          any // type of the request's body; nil: none
-		raw           bool
+		body          any         // type of the request's body; nil: none
 		answers       map[int]any // type of the body by status
 		kind          string      // content type of them; empty: JSON
 		tries         []try
