@@ -52,6 +52,9 @@ var public = map[string]bool{
 	"/master": true, "/primary": true, "/leader": true, "/slave": true, "/replica": true,
 }
 
+// orders are what the log tells of, whoever gave them.
+var orders = map[string]bool{"/v1/switchover": true, "/v1/drain": true, "/v1/resume": true, "/v1/promote": true, "/v1/maintenance": true}
+
 func newPorter(api http.Handler, d *doorway) *porter {
 	p := &porter{
 		api: api, log: d.log, counts: d.counts, loopback: d.loopback, cross: http.NewCrossOriginProtection(),
@@ -88,7 +91,12 @@ func (p *porter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
 	h.Set("Content-Security-Policy", "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
 
+	leave := func() {}
 	cause, err := p.judge(r)
+	if err == nil && walks(r) {
+		cause = rejectBusy
+		leave, err = p.walk(r)
+	}
 	if err != nil {
 		p.reject(cause, err, r)
 		switch KindOf(err) {
@@ -100,24 +108,25 @@ func (p *porter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		writeProblem(out, err)
 		return
 	}
-	if walks(r) {
-		select {
-		case p.lists <- struct{}{}:
-			defer func() { <-p.lists }()
-		case <-time.After(busyRetry):
-			err := &Error{Kind: KindBusy, Detail: "others are walking through the cache", Mend: "try again a little later, see Retry-After"}
-			p.reject(rejectBusy, err, r)
-			h.Set("Retry-After", "1")
-			writeProblem(out, err)
-			return
-		case <-r.Context().Done():
-			return
-		}
-	}
+	defer leave()
 	p.api.ServeHTTP(out, r)
-	if !safe(r.Method) {
+	if orders[r.URL.Path] && !safe(r.Method) {
 		p.log.Info().Str("method", r.Method).Str("path", cut(r.URL.Path)).Str("from", r.RemoteAddr).Int("status", out.code).Msg("Order over TCP")
 	}
+}
+
+// walk waits for a place among those who walk through a cache, until leave is
+// called.
+func (p *porter) walk(r *http.Request) (leave func(), err error) {
+	patience := time.NewTimer(busyRetry)
+	defer patience.Stop()
+	select {
+	case p.lists <- struct{}{}:
+		return func() { <-p.lists }, nil
+	case <-patience.C:
+	case <-r.Context().Done(): // nobody reads the answer
+	}
+	return nil, &Error{Kind: KindBusy, Detail: "others are walking through the cache", Mend: "try again a little later, see Retry-After"}
 }
 
 // judge says why a request is turned away; nil: it is not.
@@ -201,7 +210,14 @@ func walks(r *http.Request) bool {
 		return true
 	}
 	rest, ok := strings.CutPrefix(r.URL.EscapedPath(), cachePath)
-	return ok && safe(r.Method) && !(r.URL.Query().Has("watch") && !strings.Contains(rest, "/"))
+	if !ok || !safe(r.Method) {
+		return false
+	}
+	q := query{Values: r.URL.Query()}
+	if strings.Contains(rest, "/") { // one key, but an orphan has to be looked for
+		return q.flag("orphan")
+	}
+	return !q.flag("watch")
 }
 
 func (p *porter) reject(cause string, err error, r *http.Request) {

@@ -708,12 +708,16 @@ func TestWalkersAreFew(t *testing.T) {
 		}()
 		<-caches.entered
 	}
-	resp, body := s.do("GET", "/v1/in-flight", "")
-	if resp.StatusCode != 429 || resp.Header.Get("Retry-After") == "" {
-		t.Errorf("one too many: %d %s", resp.StatusCode, body)
+	for _, path := range []string{"/v1/in-flight", "/v1/cache/FAILOVER_CACHE?watch=0", "/v1/cache/FAILOVER_CACHE/k?orphan=1"} {
+		resp, body := s.do("GET", path, "")
+		if resp.StatusCode != 429 || resp.Header.Get("Retry-After") == "" {
+			t.Errorf("%s, one too many: %d %s", path, resp.StatusCode, body)
+		}
 	}
-	if resp, _ := s.do("GET", "/v1/cache", ""); resp.StatusCode != 200 {
-		t.Errorf("who does not walk: %d", resp.StatusCode)
+	for path, want := range map[string]int{"/v1/cache": 200, "/v1/cache/FAILOVER_CACHE/k": 404, "/v1/status": 200} {
+		if resp, _ := s.do("GET", path, ""); resp.StatusCode != want {
+			t.Errorf("%s, which does not walk: %d", path, resp.StatusCode)
+		}
 	}
 	close(caches.let)
 	for range 2 {
@@ -777,7 +781,7 @@ func TestTLS(t *testing.T) {
 		t.Errorf("URL %s", s.URL())
 	}
 	get := func(pool *x509.CertPool, most uint16) (*http.Response, error) {
-		tr := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, MaxVersion: most}, ForceAttemptHTTP2: true}
+		tr := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS10, MaxVersion: most}, ForceAttemptHTTP2: true}
 		defer tr.CloseIdleConnections()
 		req, _ := http.NewRequest("GET", s.URL()+"/v1/in-flight", nil)
 		req.Header.Set("Authorization", "Bearer "+token)
@@ -892,10 +896,11 @@ func TestStopWithOpenStream(t *testing.T) {
 // ordered each time.
 func TestLogOfStrangers(t *testing.T) {
 	var lines lockedBuffer
-	s := serveTCP(t, Config{Log: zerolog.New(&lines).Level(zerolog.InfoLevel)}, TCP{Token: token}, false, nil)
+	s := serveTCP(t, Config{Steps: &fakeSteps{}, Log: zerolog.New(&lines).Level(zerolog.InfoLevel)}, TCP{Token: token}, false, nil)
 	for range 5 {
 		s.do("GET", "/v1/status", "", "Host: evil.example"+strings.Repeat("x", 5000))
 		s.do("POST", "/v1/drain", "", jsonType, bearer)
+		s.do("POST", "/v1/steps", oneStep, jsonType, bearer) // of these there may be very many
 	}
 	if err := s.stop(); err != nil {
 		t.Fatal(err)

@@ -242,14 +242,14 @@ func TestAPIUnderAttack(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")
 	}
-	const delay, beats = 250 * time.Millisecond, 16
+	const delay, beats = 500 * time.Millisecond, 10
 	c := newCluster(t)
 	token := c.dir + "/token"
 	if err := os.WriteFile(token, []byte(testToken), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	addr := freePort(t)
-	i := c.start("a", idle, "failover.delay=250", "failover.retries=8", "failover.admin.listen="+addr, "failover.admin.token.file="+token)
+	i := c.start("a", idle, "failover.delay=500", "failover.retries=4", "failover.admin.listen="+addr, "failover.admin.token.file="+token)
 	expect(t, "mastership", i.masters)
 
 	ctx, stop := context.WithCancel(t.Context())
