@@ -17,7 +17,6 @@ func (l *loader) relate() {
 	}
 	l.relateSecrets()
 	l.relateHealth()
-	l.relateUnbuilt()
 	l.relateAdmin()
 	l.relateCache()
 }
@@ -192,67 +191,6 @@ func (l *loader) relateHealth() {
 	for _, k := range keys {
 		if strings.HasPrefix(k.Name, "failover.health.") && l.has(k.Name) {
 			l.warn(k.Name, "it has no effect without %s", command)
-		}
-	}
-}
-
-// relateUnbuilt warns once for each family of keys that are checked and that
-// nothing reads yet. Defaults are nobody's wish.
-func (l *loader) relateUnbuilt() {
-	for _, family := range []string{"failover.admin.", "failover.profiler."} {
-		var given []string
-		for _, k := range keys {
-			if strings.HasPrefix(k.Name, family) && l.has(k.Name) {
-				given = append(given, k.Name)
-			}
-		}
-		switch {
-		case len(given) == 0:
-		case family == "failover.admin.":
-			l.warn(given[0], "the HTTP API over TCP is not part of this version; only the Unix socket answers")
-		case len(given) == 1:
-			l.warn(given[0], "not part of this version: has no effect yet")
-		default:
-			l.warn(given[0], "not part of this version: has no effect yet; nor have %s", strings.Join(given[1:], ", "))
-		}
-	}
-}
-
-func (l *loader) relateAdmin() {
-	const listen, token, cert, key, insecure = "failover.admin.listen", "failover.admin.token.file", "failover.admin.tls.cert", "failover.admin.tls.key", "failover.admin.insecure"
-	a := &l.s.Admin
-	switch {
-	case l.has(cert) && !l.has(key):
-		l.miss(key, cert, "write "+key+"=FILE beside it", "missing, %s needs it", cert)
-	case l.has(key) && !l.has(cert):
-		l.miss(cert, key, "write "+cert+"=FILE beside it", "missing, %s needs it", key)
-	}
-	for _, name := range []string{cert, key} {
-		if l.has(name) && !exists(l.given[name].value) {
-			l.clash(name, "name a PEM file that exists", "there is no file %s", l.given[name].value)
-		}
-	}
-	if !l.has(listen) {
-		for _, name := range []string{token, cert, key} {
-			if l.has(name) {
-				l.warn(name, "it has no effect without %s", listen)
-			}
-		}
-		return
-	}
-	if !l.sound(listen, token, insecure) || isLoopback(a.Listen) {
-		return
-	}
-	switch {
-	case l.has(token) && !l.has(cert) && !l.has(key) && !a.Insecure:
-		l.clash(token, "write "+cert+" and "+key+", listen on 127.0.0.1, or write "+insecure+"=true",
-			"without TLS the token would travel in clear text to %s", a.Listen)
-	case !l.has(token):
-		l.warn(listen, "anyone who reaches %s could read the state; without %s nobody could change it there", a.Listen, token)
-	}
-	if l.has(token) {
-		if mode, ok := openToOthers(l.given[token].value); ok {
-			l.warn(token, "others can read %s (mode %04o); run chmod 600 %[1]s", l.given[token].value, mode)
 		}
 	}
 }

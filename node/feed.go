@@ -14,8 +14,9 @@ import (
 // feed turns the election's events into the API's, each complete with the
 // state it left the instance in.
 type feed struct {
-	name string
-	out  *admin.Feed
+	name   string
+	out    *admin.Feed
+	counts *counts
 
 	mu      sync.Mutex // guards all below
 	state   heartbeat.State
@@ -29,7 +30,7 @@ type feed struct {
 const subscriberBuffer = 256
 
 func newFeed(name string, since time.Time) *feed {
-	f := &feed{name: name, state: heartbeat.StateListening, since: since, hooks: map[chan election.Event]struct{}{}}
+	f := &feed{name: name, counts: newCounts(), state: heartbeat.StateListening, since: since, hooks: map[chan election.Event]struct{}{}}
 	f.out = admin.NewFeed(f.complete(admin.Event{}), subscriberBuffer)
 	return f
 }
@@ -48,6 +49,7 @@ func role(s heartbeat.State) string {
 
 // put takes in an event of the election. It does not block.
 func (f *feed) put(e election.Event) {
+	f.counts.put(e)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for h := range f.hooks {

@@ -94,6 +94,7 @@ type Node struct {
 	metrics   *metrics.Plugin
 	steps     *steps
 	reign     atomic.Uint64 // epoch under which the work was opened last
+	renewals  renewals
 	ending    ending
 	missed    map[string]bool // slaves out of step, "" for all; only for the goroutine of the cache's events
 	listen    *listen.Service
@@ -193,7 +194,7 @@ func New(o Options) (n *Node, err error) {
 	if err != nil {
 		return nil, err
 	}
-	n.admin, err = admin.New(admin.Config{Node: (*orders)(n), Caches: n.cacheAPI(), Steps: n.steps, SocketPath: o.SocketPath, Log: o.Log})
+	n.admin, err = admin.New(admin.Config{Node: (*orders)(n), Caches: n.cacheAPI(), Steps: n.steps, SocketPath: o.SocketPath, TCP: n.tcp(), Metrics: n.writeMetrics, Log: o.Log})
 	return n, err
 }
 
