@@ -89,9 +89,15 @@ func (l *loader) relatePings() {
 			l.miss(tcpPort, mode, "write "+tcpPort+"=PORT"+also, "missing, %s=tcp needs it", mode)
 		}
 		// A Java master waits up to 10 s for each dead peer before it pings the next one.
-		slow := 10*time.Second*time.Duration(len(s.Ping.TCPPeers)-1) + s.Ping.Interval
-		if l.sound("failover.tcp.peers", timeout, "failover.ping.interval.seconds") && len(s.Ping.TCPPeers) > 1 && s.Ping.Timeout <= slow {
-			l.warn(timeout, "with %d peers a Java master can be silent for %v while it waits for dead ones; write more than that if there are Java instances", len(s.Ping.TCPPeers), slow)
+		others := 0 // the list may hold this one too
+		for _, p := range s.Ping.TCPPeers {
+			if p.Host != s.Ping.TCPHost || p.Port != s.Ping.TCPPort {
+				others++
+			}
+		}
+		slow := 10*time.Second*time.Duration(others-1) + s.Ping.Interval
+		if l.sound("failover.tcp.peers", timeout, "failover.ping.interval.seconds") && others > 1 && s.Ping.Timeout <= slow {
+			l.warn(timeout, "with %d peers a Java master can be silent for %v while it waits for dead ones; write more than that if there are Java instances", others, slow)
 		}
 	}
 	if l.sound(timeout, "failover.ping.interval.seconds") {

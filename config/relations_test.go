@@ -82,6 +82,8 @@ func TestRelations(t *testing.T) {
 		{pair + "failover.tcp.host=a234567890.b234567890.c234567890.d2345678", "failover.tcp.host: 41 bytes are more than the 40 that a ping has room for", ""},
 		{"failover.socket.mode=tcp failover.tcp.port=1 failover.tcp.peers=a:1;b:1", "", ""},
 		{"failover.socket.mode=tcp failover.tcp.port=1 failover.tcp.peers=a:1;b:1;c:1", "", "failover.instance.timeout.seconds: with 3 peers a Java master can be silent for 23s"},
+		{"failover.socket.mode=tcp failover.tcp.host=a failover.tcp.port=1 failover.tcp.peers=a:1;b:1;c:1", "", ""},
+		{"failover.socket.mode=tcp failover.tcp.host=a failover.tcp.port=2 failover.tcp.peers=a:1;b:1;c:1", "", "with 3 peers a Java master"},
 
 		// secrets
 		{"failover.key=" + testKey, "", "failover.key: other users can see it in the list of processes"},
