@@ -87,6 +87,9 @@ func (m *Manager) log(e election.Event) {
 	if e.State != 0 {
 		ev = ev.Stringer("state", e.State)
 	}
+	if e.Type == election.EventCollision { // over multicast several have the same name
+		ev = ev.Int("position", e.Position).Stringer("id", e.Peer)
+	}
 	if e.Detail != "" {
 		ev = ev.Str("detail", e.Detail)
 	}

@@ -251,7 +251,13 @@ func (n *Node) tellCache(e cache.Event) {
 		delete(n.missed, e.Name)
 		delete(n.missed, "")
 	case cache.EventMember, cache.EventMemberGone, cache.EventSealed:
-		log.Str("name", e.Name).Stringer("addr", e.Addr).Msg(e.Type.String())
+		if e.Addr.IsValid() {
+			log = log.Stringer("addr", e.Addr)
+		}
+		if e.Name != "" {
+			log = log.Str("name", e.Name)
+		}
+		log.Msg(e.Type.String())
 		return
 	}
 	if e.Name != "" {

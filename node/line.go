@@ -50,7 +50,7 @@ func (n *Node) findPlace(v election.View, to string) (heartbeat.InstanceID, erro
 	}
 	switch len(named) {
 	case 0:
-		return heartbeat.InstanceID{}, refuse(admin.KindUnknown, "no instance "+to+" is heard", "say host:port or the id, as interlok-ha status does")
+		return heartbeat.InstanceID{}, refuse(admin.KindUnknown, "no instance "+to+" is heard", "say host:port, as interlok-ha status does, or the id, from: interlok-ha status -o json")
 	case 1:
 		return named[0].ID, nil
 	}
@@ -69,6 +69,9 @@ func (n *Node) switchPositions(ctx context.Context, to string) (string, error) {
 		return "", unavailable(err)
 	}
 	self := to != "" && n.isSelf(to)
+	if self && to != n.s.Name && slices.ContainsFunc(v.Peers, func(p election.PeerView) bool { return p.Name == to }) {
+		self = false // over multicast all on one machine are host:0, and the master means another one
+	}
 	switch {
 	case isMaster(v.State) && self:
 		return n.s.Name, nil
