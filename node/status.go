@@ -117,6 +117,9 @@ func (n *Node) alarms(v election.View) (list []string) {
 		list = append(list, "no peer is heard any more; if they are really gone: promote --force")
 	}
 	if n.positions() { // a name says no more than host and port
+		if v.Unhealthy && !isMaster(v.State) { // and nobody else sees it
+			list = append(list, "this instance is silent and in no line: its health check fails, or its command failed too often")
+		}
 		if n.direct != nil && time.Since(n.started) > n.s.Ping.Timeout {
 			for _, name := range n.rulers.strangers() {
 				list = append(list, "no ping of "+name+" has come, whose cache is heard: is each of the two in failover.tcp.peers of the other?")
