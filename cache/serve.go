@@ -214,7 +214,9 @@ func (c *Cache) seal(r Reign, by string) {
 	}
 	c.fence = r
 	if c.leading {
-		c.tell(Event{Type: EventDeposed, Epoch: r.Epoch, Peer: r.Instance, Name: by, Detail: "it opens a newer reign"})
+		if c.writing { // else its log is sealed: the newer reign is what that was for
+			c.tell(Event{Type: EventDeposed, Epoch: r.Epoch, Peer: r.Instance, Name: by, Detail: "it opens a newer reign"})
+		}
 		c.stepDown(ErrNotMaster)
 	}
 	c.tell(Event{Type: EventSealed, Epoch: r.Epoch, Peer: r.Instance, Name: by})
@@ -519,7 +521,7 @@ func (f *follower) listen(r *reader) error {
 				return d.err()
 			}
 			c.mu.Lock()
-			if c.leading && reign.outranks(c.own.reign()) {
+			if c.writing && reign.outranks(c.own.reign()) {
 				c.tell(Event{Type: EventDeposed, Epoch: reign.Epoch, Peer: reign.Instance, Name: f.name, Detail: "a slave was promised to a newer reign"})
 			}
 			c.mu.Unlock()

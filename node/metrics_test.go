@@ -319,10 +319,25 @@ func TestAPIUnderAttack(t *testing.T) {
 		flood("GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Long: "+strings.Repeat("x", 32<<10)+"\r\n\r\n", nil)
 	}
 
+	// Something that only sleeps for as long as a heartbeat takes to come: what
+	// the machine is too busy for, it misses as well.
+	var ticks atomic.Int64
+	var late atomic.Bool
+	attackers.Go(func() {
+		for ctx.Err() == nil {
+			from := time.Now()
+			time.Sleep(delay * 105 / 100)
+			ticks.Add(1)
+			if time.Since(from) > delay*3/2 {
+				late.Store(true)
+			}
+		}
+	})
+
 	before := numbers(t, addr)
 	deadline := time.Now().Add(patience)
 	after := before
-	began := time.Now()
+	began, begun := time.Now(), ticks.Load()
 	for after["interlok_ha_guard_renewals_total"]-before["interlok_ha_guard_renewals_total"] < beats {
 		if time.Now().After(deadline) {
 			t.Fatalf("%v renewals in %v", after["interlok_ha_guard_renewals_total"]-before["interlok_ha_guard_renewals_total"], patience)
@@ -330,10 +345,9 @@ func TestAPIUnderAttack(t *testing.T) {
 		time.Sleep(delay / 4)
 		after = numbers(t, addr)
 	}
-	// A heartbeat comes each delay ± 5 %, and a look at the numbers takes time too.
-	took := time.Since(began)
-	if due := float64(took)/float64(delay*105/100) - 2; after["interlok_ha_guard_renewals_total"]-before["interlok_ha_guard_renewals_total"] < due {
-		t.Errorf("%v renewals in %v, %.0f were due", after["interlok_ha_guard_renewals_total"]-before["interlok_ha_guard_renewals_total"], took, due)
+	took, slept := time.Since(began), ticks.Load()-begun
+	if came := after["interlok_ha_guard_renewals_total"] - before["interlok_ha_guard_renewals_total"]; came < float64(slept-2) {
+		t.Errorf("%v renewals while somebody else slept %d times as long", came, slept)
 	}
 	stop()
 	attackers.Wait()
@@ -345,7 +359,7 @@ func TestAPIUnderAttack(t *testing.T) {
 		}
 	}
 	for _, name := range []string{`interlok_ha_events_total{type="stalled"}`, `interlok_ha_events_total{type="demoted"}`} {
-		if after[name] != 0 {
+		if after[name] != 0 && !late.Load() {
 			t.Errorf("%s is %v", name, after[name])
 		}
 	}
