@@ -122,10 +122,8 @@ func (m *Machine) tickYield() {
 // stopReign ends a reign in its own time.
 func (m *Machine) stopReign(why string) {
 	switch m.state {
-	case heartbeat.StateOpening:
-		m.reign = reign{}
-		m.place = place{away: true}
-		m.endReign(why)
+	case heartbeat.StateOpening: // the others have heard of it: they are told of its end
+		m.resign(why)
 	case heartbeat.StateMaster:
 		m.setState(heartbeat.StateDraining, why)
 		m.event(election.Event{Type: election.EventStopWork, Detail: why})
@@ -165,7 +163,7 @@ func (m *Machine) heir() (heir *peer) {
 func (m *Machine) workStopped() {
 	switch m.state {
 	case heartbeat.StateDraining:
-		m.resign()
+		m.resign("the work has ended")
 	case heartbeat.StateStopping:
 		m.endReign("the work has ended")
 	}
@@ -175,9 +173,9 @@ func (m *Machine) workStopped() {
 // as a slave it stands at the end of the line, where no Java instance has to
 // look for another place. One of ours at position 1 sees by that ping that it
 // need not wait.
-func (m *Machine) resign() {
+func (m *Machine) resign(why string) {
 	m.reign = reign{}
-	m.setState(heartbeat.StateSlave, "the work has ended")
+	m.setState(heartbeat.StateSlave, why)
 	m.place = place{away: true}
 	if m.mayBecomeMaster() {
 		m.setPlace(m.end(), "the end of the line")

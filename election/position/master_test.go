@@ -161,9 +161,13 @@ func TestHandOver(t *testing.T) {
 	w.to(50*sec).said("ping slave 1", "place 1")
 	w.to(55*sec).said("ping slave 1", "ping master 0", "promoting", "opening", "barrier")
 
-	// An order that comes while it opens.
+	// An order that comes while it opens: the others heard the master's ping, and hear that it is over.
 	w = newWorld(t, config())
-	w.to(timeout).quiet().do(election.Drain{}).said("slave")
+	w.to(timeout).quiet().slave(id(0x60), 1).do(election.Drain{}).said("ping slave 2", "slave")
+	w.do(election.BarrierDone{}).said()
+	// So does a check that fails then. It tells changes only, so it would not say it again.
+	w = newWorld(t, config())
+	w.to(timeout).quiet().slave(id(0x60), 1).do(election.Health{OK: false}).said("ping slave 2", "slave")
 	w.do(election.BarrierDone{}).said()
 }
 
@@ -238,7 +242,7 @@ func TestStop(t *testing.T) {
 		{"listening", func() *world { return newWorld(t, config()) }, []string{"stopped"}},
 		{"last slave", func() *world { return newWorld(t, config()).line(id(0x99), id(0x10)) }, []string{"ping slave 2", "place 0", "stopped"}},
 		{"first slave", func() *world { return newWorld(t, config()).line(id(0x99)).slave(id(0x60), 2) }, []string{"ping slave 3", "place 0", "stopped"}},
-		{"opening", func() *world { return newWorld(t, config()).to(timeout).quiet() }, []string{"slave", "stopped"}},
+		{"opening", func() *world { return newWorld(t, config()).to(timeout).quiet() }, []string{"ping slave 1", "slave", "stopped"}},
 		{"master", func() *world {
 			return newWorld(t, config()).become().do(election.Stop{}).said("draining", "stop-work")
 		}, []string{"ping slave 1", "slave", "stopped"}},

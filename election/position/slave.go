@@ -46,8 +46,8 @@ func (m *Machine) ready() bool {
 
 // patience is how much longer to wait with a collision in sight. A Java
 // instance that holds place 1 as well, or is on its way to it, either becomes
-// master within that time, or, seeing the collision, never does. Of two of ours
-// the one with the higher id goes first: it would win a conflict too.
+// master within that time, or, seeing the collision, never does. Of ours
+// the one with the highest id goes first: it would win a conflict too.
 func (m *Machine) patience() time.Duration {
 	clash, zero := m.crowd()
 	if clash == nil && !zero || !m.on(RuleCollision) {
@@ -57,7 +57,11 @@ func (m *Machine) patience() time.Duration {
 	if m.javaInSight() {
 		wait = m.t.java
 	}
-	if clash != nil && clash.ours && bytes.Compare(clash.id[:], m.cfg.Self[:]) > 0 {
+	higher := false
+	m.inLine(func(p *peer) {
+		higher = higher || p.ours && p.place == m.place.n && bytes.Compare(p.id[:], m.cfg.Self[:]) > 0
+	})
+	if higher {
 		wait += 2 * m.t.interval
 	}
 	return wait
@@ -66,8 +70,15 @@ func (m *Machine) patience() time.Duration {
 // health notes the result of the workload's check.
 func (m *Machine) health(ok bool) {
 	m.unhealthy = !ok
-	if !ok && m.state == heartbeat.StateMaster {
-		m.handOver(election.Handover{NoClaimFor: time.Nanosecond, Reason: "its health check fails"})
+	if ok {
+		return
+	}
+	const why = "its health check fails"
+	switch m.state {
+	case heartbeat.StateMaster:
+		m.handOver(election.Handover{NoClaimFor: time.Nanosecond, Reason: why})
+	case heartbeat.StateOpening: // the check tells changes only: it will not say so again
+		m.stopReign(why)
 	}
 }
 
