@@ -168,7 +168,6 @@ func (n *Node) learn(e election.Event) {
 	}
 	switch e.Type {
 	case election.EventPeerJoined:
-		n.rulers.pinged(e.Peer)
 		n.direct.Learn(e.Peer, e.Name)
 	case election.EventPeerLeft:
 		n.direct.Forget(e.Peer)

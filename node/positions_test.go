@@ -234,13 +234,22 @@ func TestRulers(t *testing.T) {
 	if st := r.cache.Status(); st.Following.Reign != reign(31, 2) {
 		t.Errorf("it follows %+v", st.Following.Reign)
 	}
-	r.pinged(heartbeat.InstanceID{2})
-	if got := r.strangers(); !slices.Equal(got, []string{"3"}) {
+	pinging := []election.PeerView{{ID: heartbeat.InstanceID{2}}}
+	if got := r.strangers(pinging); !slices.Equal(got, []string{"3"}) {
+		t.Errorf("strangers %q", got)
+	}
+	// A cache that comes back is no stranger: its pings went on.
+	r.member(cache.Event{Type: cache.EventMemberGone, Peer: cache.InstanceID{2}})
+	r.member(member(2, reign(31, 2)))
+	if got := r.strangers(pinging); !slices.Equal(got, []string{"3"}) {
 		t.Errorf("strangers %q", got)
 	}
 	r.member(cache.Event{Type: cache.EventMemberGone, Peer: cache.InstanceID{3}})
-	if got := r.strangers(); len(got) != 0 {
+	if got := r.strangers(pinging); len(got) != 0 {
 		t.Errorf("strangers %q", got)
+	}
+	if got := r.strangers(nil); !slices.Equal(got, []string{"2"}) {
+		t.Errorf("strangers %q, but pings come no more", got)
 	}
 }
 

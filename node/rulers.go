@@ -22,16 +22,15 @@ type rulers struct {
 
 	mu      sync.Mutex // guards what follows
 	members map[cache.InstanceID]cache.Event
-	master  cache.InstanceID          // that the pings tell of; zero: none, or this one
-	leading bool                      // this one is
-	reign   cache.Reign               // that it opened last
-	raised  time.Time                 // when
-	waiting bool                      // to raise it again
-	heard   map[cache.InstanceID]bool // whose pings came
+	master  cache.InstanceID // that the pings tell of; zero: none, or this one
+	leading bool             // this one is
+	reign   cache.Reign      // that it opened last
+	raised  time.Time        // when
+	waiting bool             // to raise it again
 }
 
 func newRulers(c *cache.Cache, every time.Duration) *rulers {
-	return &rulers{cache: c, every: every, members: map[cache.InstanceID]cache.Event{}, heard: map[cache.InstanceID]bool{}}
+	return &rulers{cache: c, every: every, members: map[cache.InstanceID]cache.Event{}}
 }
 
 // maxMembers bounds what gossip may tell of. It has a bound of its own.
@@ -43,7 +42,6 @@ func (r *rulers) member(e cache.Event) {
 	defer r.mu.Unlock()
 	if e.Type == cache.EventMemberGone {
 		delete(r.members, e.Peer)
-		delete(r.heard, e.Peer)
 		return
 	}
 	if len(r.members) < maxMembers {
@@ -52,21 +50,13 @@ func (r *rulers) member(e cache.Event) {
 	r.look()
 }
 
-// pinged hears of a ping.
-func (r *rulers) pinged(id heartbeat.InstanceID) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if len(r.heard) < maxMembers {
-		r.heard[cache.InstanceID(id)] = true
-	}
-}
-
-// strangers are those whose cache is there and whose pings never came.
-func (r *rulers) strangers() (names []string) {
+// strangers are those whose cache is there and none of whose pings has come
+// within the timeout.
+func (r *rulers) strangers(pinging []election.PeerView) (names []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for id, m := range r.members {
-		if !r.heard[id] {
+		if !slices.ContainsFunc(pinging, func(p election.PeerView) bool { return cache.InstanceID(p.ID) == id }) {
 			names = append(names, m.Name)
 		}
 	}

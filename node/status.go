@@ -121,7 +121,7 @@ func (n *Node) alarms(v election.View) (list []string) {
 			list = append(list, "this instance is silent and in no line: its health check fails, or its command failed too often")
 		}
 		if n.direct != nil && time.Since(n.started) > n.s.Ping.Timeout {
-			for _, name := range n.rulers.strangers() {
+			for _, name := range n.rulers.strangers(v.Peers) {
 				list = append(list, "no ping of "+name+" has come, whose cache is heard: is each of the two in failover.tcp.peers of the other?")
 			}
 		}

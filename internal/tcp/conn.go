@@ -17,8 +17,11 @@ import (
 
 const (
 	defaultTimeout = time.Second
-	// maxLearned bounds the peers that pings told of. Anybody can make pings.
+	// maxLearned bounds the peers that pings told of and that are pinged: anybody
+	// can make pings. Those that came first are. More are remembered, up to
+	// maxKnown, and move in when one is forgotten.
 	maxLearned = 64
+	maxKnown   = 256
 	// lastPings is the time for what is on its way at the end.
 	lastPings = 300 * time.Millisecond
 )
@@ -130,7 +133,7 @@ func (c *Conn) shut() {
 }
 
 // Learn adds a peer that the ping of an instance told of: host:port. One that
-// is configured is not added twice. At most 64 are kept, the newest.
+// is configured is not added twice. The first 64 are pinged.
 func (c *Conn) Learn(instance [16]byte, addr string) {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil || host == "" || port == "0" || addr == c.cfg.Self {
@@ -149,8 +152,8 @@ func (c *Conn) Learn(instance [16]byte, addr string) {
 			return
 		}
 	}
-	if len(c.order) == maxLearned {
-		c.forget(c.order[0])
+	if len(c.order) == maxKnown {
+		return
 	}
 	p := &peer{conn: c, addr: addr}
 	for _, other := range c.learned {
@@ -185,7 +188,7 @@ func (c *Conn) targets() []*peer {
 	all := append([]*peer(nil), c.fixed...)
 	seen := map[*peer]bool{}
 	for _, id := range c.order {
-		if p := c.learned[id]; !seen[p] {
+		if p := c.learned[id]; !seen[p] && len(seen) < maxLearned {
 			seen[p] = true
 			all = append(all, p)
 		}

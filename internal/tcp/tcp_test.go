@@ -277,12 +277,22 @@ func TestLearn(t *testing.T) {
 	c.Forget(id(7))
 	c.Forget(id(7))
 	peers("h:1")
-	for i := range 2 * maxLearned {
+	// Who came first is pinged on, whatever else is made up; who came later moves in.
+	for i := range 2 * maxKnown {
 		c.Learn(id(100+i), fmt.Sprintf("p%d:1", i))
 	}
+	at := func(i int) string { return fmt.Sprintf("p%d:1", i) }
 	got := c.Peers()
-	if len(got) != 1+maxLearned || got[1] != fmt.Sprintf("p%d:1", maxLearned) || len(c.learned) != len(c.order) {
-		t.Errorf("%d peers from %q on, want the newest %d", len(got), got[1], maxLearned)
+	if len(got) != 1+maxLearned || got[1] != at(0) || got[maxLearned] != at(maxLearned-1) {
+		t.Errorf("%d peers from %q to %q, want the first %d", len(got), got[1], got[len(got)-1], maxLearned)
+	}
+	if len(c.learned) != maxKnown || len(c.order) != maxKnown {
+		t.Errorf("%d and %d are remembered, want %d", len(c.learned), len(c.order), maxKnown)
+	}
+	c.Forget(id(100))
+	got = c.Peers()
+	if len(got) != 1+maxLearned || got[1] != at(1) || got[maxLearned] != at(maxLearned) {
+		t.Errorf("%d peers from %q to %q, want one more at the end", len(got), got[1], got[len(got)-1])
 	}
 }
 
