@@ -2,6 +2,7 @@ package position
 
 import (
 	"bytes"
+	"math"
 	"strconv"
 	"time"
 
@@ -101,28 +102,29 @@ func (m *Machine) end() int {
 	if !m.on(RuleLast) {
 		return m.allot()
 	}
-	return max(n, last) + 1
+	return min(max(n, last)+1, math.MaxUint16)
 }
 
-// moveUp goes one place forward when nobody stands there. Each place is told
-// for an interval first, so that two do not walk side by side.
+// moveUp goes forward to the place behind the next one that somebody holds: in
+// a line without gaps that is one place when the next one has become free. Each
+// place is told for an interval first, so that two do not walk side by side.
 func (m *Machine) moveUp() {
 	if m.place.n < 2 || m.place.toldAt == 0 || m.now < m.place.toldAt+m.t.interval {
 		return
 	}
-	free, first := true, true
+	ahead, stay := 0, false
 	m.inLine(func(p *peer) {
-		switch p.place {
-		case 0:
-			free = false // it is about to take one
-		case m.place.n - 1:
-			free = false
-		case m.place.n:
-			first = first && (!p.ours || bytes.Compare(m.cfg.Self[:], p.id[:]) < 0)
+		switch {
+		case p.place == 0:
+			stay = true // it is about to take one
+		case p.place < m.place.n:
+			ahead = max(ahead, p.place)
+		case p.place == m.place.n:
+			stay = stay || p.ours && bytes.Compare(p.id[:], m.cfg.Self[:]) < 0
 		}
 	})
-	if free && first {
-		m.setPlace(m.place.n-1, "moved up from "+strconv.Itoa(m.place.n))
+	if !stay && ahead+1 < m.place.n {
+		m.setPlace(ahead+1, "moved up from "+strconv.Itoa(m.place.n))
 	}
 }
 

@@ -159,7 +159,7 @@ func TestOrderAnew(t *testing.T) {
 	w.slave(java(0x10), 2).said("position.taken").slave(java(0x10), 2).said()
 }
 
-// TestMoveUp: one place for each interval, when nobody stands before.
+// TestMoveUp: one step for each interval, when nobody stands before.
 func TestMoveUp(t *testing.T) {
 	m := id(0x99)
 	w := newWorld(t, config()).line(m, java(0x10), id(0x20), id(0x30))
@@ -190,12 +190,29 @@ func TestMoveUp(t *testing.T) {
 	}
 }
 
+// TestGap: places that nobody holds are passed in one go, or whoever stands far
+// back would be on its way for hours when the master dies.
+func TestGap(t *testing.T) {
+	c := config()
+	c.Self, c.Position = fixed(0x50), 9000
+	w := newWorld(t, c)
+	w.to(5*sec).master(id(0x99)).slave(id(0x10), 1).slave(java(0x60), 12)
+	w.to(6*sec).said("follow 99:0", "ping slave 9000", "slave", "place 9000")
+	w.to(9*sec).said("ping slave 13", "place 13").to(15 * sec).said("ping slave 13")
+	w.slave(java(0x60), 1000).said("place 2").to(20 * sec).said("ping slave 2")
+
+	// The end of the line is a place that a ping can tell.
+	w = newWorld(t, config()).become()
+	w.slave(id(0x60), 65535).do(election.Handover{Reason: "asked"}).do(election.WorkStopped{})
+	w.said("handover", "draining", "stop-work", "ping slave 65535", "slave", "place 65535")
+}
+
 // TestTwins: of two that are configured for one place only one moves up.
 func TestTwins(t *testing.T) {
 	for _, tt := range []struct {
 		other heartbeat.InstanceID
 		want  int
-	}{{fixed(0x10), 3}, {fixed(0x90), 2}} {
+	}{{fixed(0x10), 3}, {fixed(0x90), 1}} {
 		c := config()
 		c.Self, c.Position = fixed(0x50), 3
 		w := newWorld(t, c)

@@ -134,7 +134,7 @@ func TestHandOver(t *testing.T) {
 		t.Error("the guard stays open")
 	}
 	// Nobody takes over: it moves up like any other, once they are gone.
-	w.to(41*sec).said("ping slave 3", "peer.left", "place 2")
+	w.to(41*sec).said("ping slave 3", "peer.left", "place 1")
 
 	// One that is about to take a place has one.
 	w = newWorld(t, config()).become()
