@@ -43,7 +43,7 @@ func (m *Machine) takePlace() {
 	clash, zero := m.crowd()
 	switch {
 	case m.place.away:
-		if m.place.n == 0 || clash != nil {
+		if m.place.n == 0 || m.pushed() {
 			m.setPlace(m.end(), "the end of the line")
 		}
 	case m.cfg.Position > 0:
@@ -71,6 +71,22 @@ func (m *Machine) crowd() (clash *peer, zero bool) {
 		}
 	})
 	return clash, zero
+}
+
+// pushed reports whether another that stands at this one's place has it before
+// this one. If each of two went behind the other, both might do so for ever.
+func (m *Machine) pushed() (yes bool) {
+	m.inLine(func(p *peer) {
+		if p.place != m.place.n {
+			return
+		}
+		before := bytes.Compare(p.id[:], m.cfg.Self[:]) > 0
+		if fixed := m.cfg.Position > 0; fixed != p.configured {
+			before = p.configured
+		}
+		yes = yes || before || !p.ours
+	})
+	return yes
 }
 
 // allot gives this slave its place by the order of the ids as text, which is

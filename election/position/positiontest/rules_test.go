@@ -101,3 +101,16 @@ func TestRules(t *testing.T) {
 		})
 	}
 }
+
+// TestBothLast: two that gave the role up and come back in the same moment do
+// not go on for ever each behind the other.
+func TestBothLast(t *testing.T) {
+	for seed := range uint64(20) {
+		sc := scenario(500*time.Millisecond, 400*sec, []Spec{{Name: "a"}, {Name: "b", Position: int(seed % 3)}},
+			append(starts(0, 30*sec), Action{At: 100 * sec, Do: "drain"}, Action{At: 150 * sec, Do: "drain", Node: 1},
+				Action{At: 200 * sec, Do: "resume"}, Action{At: 200 * sec, Do: "resume", Node: 1})...)(seed)
+		if rep := Run(sc); rep.Failed("") || rep.Checked["settle"] == 0 {
+			t.Fatalf("seed %d: %v\n%s\n%s", seed, rep.Violations, sc, strings.Join(rep.Trace, "\n"))
+		}
+	}
+}
