@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net/netip"
 	"slices"
 	"strings"
@@ -211,6 +212,14 @@ func TestRulers(t *testing.T) {
 	if got := r.cache.Promised(); got != reign(21, 1) {
 		t.Errorf("reigns under %+v, want 21", got)
 	}
+	// One that no cluster gets to is made up, and there is none above it.
+	r.raised = time.Time{}
+	r.member(member(4, reign(math.MaxUint64, 4)))
+	if got := r.cache.Promised(); got != reign(21, 1) || r.waiting || r.next() != 22 {
+		t.Errorf("reigns under %+v, the next is %d", got, r.next())
+	}
+	r.member(cache.Event{Type: cache.EventMemberGone, Peer: cache.InstanceID{4}})
+	r.raised = time.Now()
 	// But no faster than it pings.
 	r.member(member(3, reign(30, 3)))
 	if got := r.cache.Promised(); got != reign(21, 1) || !r.waiting {

@@ -92,11 +92,17 @@ func (r *rulers) promote() error {
 	return r.cache.Promote(r.reign)
 }
 
+// maxTold is the greatest epoch that is believed from gossip: no cluster gets
+// there, and above the very greatest there is none to reign under.
+const maxTold = 1 << 62
+
 // next is an epoch above all that are known.
 func (r *rulers) next() uint64 {
 	epoch := r.cache.Promised().Epoch
 	for _, m := range r.members {
-		epoch = max(epoch, m.Reign.Epoch)
+		if m.Reign.Epoch <= maxTold {
+			epoch = max(epoch, m.Reign.Epoch)
+		}
 	}
 	return epoch + 1
 }
@@ -138,7 +144,7 @@ func (r *rulers) look() {
 	if r.leading {
 		greater := r.cache.Promised().Outranks(r.reign)
 		for _, m := range r.members {
-			greater = greater || m.Reign.Outranks(r.reign)
+			greater = greater || m.Reign.Epoch <= maxTold && m.Reign.Outranks(r.reign)
 		}
 		if greater {
 			r.raise()
