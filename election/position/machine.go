@@ -122,7 +122,8 @@ func (m *Machine) noteStall() {
 	// Long enough for each of the others to be heard again; for a Java
 	// instance that took this one's place meanwhile, to act and to tell.
 	hold := m.t.quiet
-	if m.javaInSight() {
+	java := m.javaAt > 0 && m.wakeAt-m.javaAt <= m.t.timeout // when it should have run
+	if java {
 		hold += JavaMonitor
 	}
 	m.listenUntil = max(m.listenUntil, m.now+hold)
@@ -131,6 +132,9 @@ func (m *Machine) noteStall() {
 		p.heardAt = max(p.heardAt, fresh)
 	}
 	m.master.heardAt = max(m.master.heardAt, fresh)
+	if java {
+		m.javaAt = max(m.javaAt, fresh)
+	}
 }
 
 // tick does what is due.

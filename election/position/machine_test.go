@@ -307,6 +307,15 @@ func TestStalled(t *testing.T) {
 				if w.m.state != heartbeat.StateOpening {
 					t.Error("it is not promoted at all:", w.m.state)
 				}
+				if s != heartbeat.StateMaster {
+					return
+				}
+				// Later than the timeout: it follows on until it has listened.
+				w = newWorld(t, config()).to(10*sec).hear(tt.other, s, 2).to(15 * sec).quiet()
+				w.now = 70 * sec
+				w.do(election.Wake{}).said("ping slave 1", "stalled")
+				w.to(70*sec + tt.hold - 1).said("ping slave 1")
+				w.to(70*sec+tt.hold).said("ping master 0", "peer.left", "no master", "promoting", "opening", "barrier")
 			})
 		}
 	}

@@ -160,6 +160,9 @@ func TestHandOver(t *testing.T) {
 	w.to(50*sec - 1).said()
 	w.to(50*sec).said("ping slave 1", "place 1")
 	w.to(55*sec).said("ping slave 1", "ping master 0", "promoting", "opening", "barrier")
+	w = newWorld(t, config()).become()
+	w.do(election.Handover{NoClaimFor: 30 * sec, Reason: "fails"}).do(election.WorkStopped{}).to(25 * sec).quiet()
+	w.do(election.Resume{}).said("ping slave 1", "place 1") // unless it is told otherwise
 
 	// An order that comes while it opens: the others heard the master's ping, and hear that it is over.
 	w = newWorld(t, config())
