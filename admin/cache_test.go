@@ -16,6 +16,7 @@ import (
 
 	"github.com/interlok-ha/interlok-ha/mirror"
 	"github.com/interlok-ha/interlok-ha/profiler"
+	"github.com/rs/zerolog"
 )
 
 // fakeCaches is one cache in memory.
@@ -183,7 +184,7 @@ func askCache(c Caches, method, path, body string, header ...string) *httptest.R
 	for i := 0; i+1 < len(header); i += 2 {
 		r.Header.Set(header[i], header[i+1])
 	}
-	newAPI(Config{Node: newFakeNode(), Caches: c}, nil).ServeHTTP(w, r)
+	newAPI(newFakeNode(), c, nil, zerolog.Nop()).ServeHTTP(w, r)
 	return w
 }
 

@@ -31,13 +31,7 @@ type wire struct {
 	rng   *rand.Rand
 	loss  float64
 	ends  map[netip.AddrPort]*end
-	codec codec
-}
-
-// codec is heartbeat.Codec, or heartbeat.PingCodec.
-type codec interface {
-	Seal(dst []byte, p *heartbeat.Packet) ([]byte, error)
-	Open(b []byte, p *heartbeat.Packet) error
+	codec *heartbeat.Codec
 }
 
 func newWire(t *testing.T, seed uint64) *wire {
