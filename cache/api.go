@@ -40,7 +40,7 @@ type Op uint8
 const (
 	OpPut Op = 1 + iota
 	OpUpdate
-	OpRemove
+	OpRemove // in a synchronous cache also of a key that is not there
 	OpEvict
 	OpExpire
 	OpOrphan

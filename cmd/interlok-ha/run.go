@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/interlok-ha/interlok-ha/config"
@@ -77,7 +78,7 @@ func (a *app) takePart(ctx context.Context, s *config.Settings, command []string
 		return err
 	}
 	defer reloading(hangup, n.ReloadKeys, log)()
-	if os.Getenv("GOGC") == "" {
+	if !slices.ContainsFunc(a.environ, func(v string) bool { return strings.HasPrefix(v, "GOGC=") }) {
 		debug.SetGCPercent(50) // an idle node's heap is mostly what it needs no more
 	}
 	workload.Slim()
