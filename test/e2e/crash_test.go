@@ -282,9 +282,11 @@ func (c *crashLab) held(m *lab.Instance, f func()) {
 func killBoth(t *testing.T, m *lab.Instance) {
 	t.Helper()
 	keeper := keeperOf(t, m)
+	// Stopped first: a keeper with real-time priority may run between the two.
+	stopped := syscall.Kill(keeper, syscall.SIGSTOP)
 	m.Signal(syscall.SIGKILL)
-	if err := syscall.Kill(keeper, syscall.SIGKILL); err != nil {
-		t.Fatal(err)
+	if err := syscall.Kill(keeper, syscall.SIGKILL); err != nil || stopped != nil {
+		t.Fatal(err, stopped)
 	}
 	m.Exit(soon)
 	lab.Wait(t, "the keeper is dead", soon, func() bool { return !lab.Alive(keeper) })

@@ -16,7 +16,9 @@ import (
 // as a master any more.
 func TestFrozenNode(t *testing.T) {
 	t.Parallel()
-	c := lab.New(t, lab.Fast...)
+	// Not the fastest: its silences have to be the frozen one's, not those of a
+	// new master that got no processor.
+	c := lab.New(t, "failover.delay=200", "failover.retries=8")
 	for _, name := range []string{"a", "b", "c"} {
 		c.Start(name, c.Worker("-tree")...)
 	}
@@ -36,7 +38,7 @@ func TestFrozenNode(t *testing.T) {
 	}
 	// It is kept frozen for longer than all leases.
 	epoch := next.MustStatus().Instance.Epoch
-	lab.Never(t, "a second promotion", time.Second, func() bool { return c.Promotions() > 2 })
+	lab.Never(t, "a second promotion", 2*time.Second, func() bool { return c.Promotions() > 2 })
 	woken := time.Now()
 	m.Signal(syscall.SIGCONT)
 	s := m.WaitState(admin.StateSlave, soon)

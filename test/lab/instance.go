@@ -50,16 +50,19 @@ func start(c *Cluster, r Run, args []string) (*Instance, error) {
 	cmd.Stdout, cmd.Stderr = writer, writer
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	i := &Instance{Name: r.Name, c: c, cmd: cmd, done: make(chan struct{}), read: make(chan struct{})}
-	err = cmd.Start()
-	_ = writer.Close()
-	if err != nil {
-		_ = reader.Close()
+	if err = cmd.Start(); err != nil {
+		_, _ = reader.Close(), writer.Close()
 		return nil, err
 	}
 	i.PID = cmd.Process.Pid
-	go i.collect(reader)
+	all := make(chan struct{})
+	go i.collect(reader, all)
 	go func() {
 		_ = cmd.Wait()
+		// What it wrote stands in the pipe before this, whoever else has it open.
+		_, _ = writer.WriteString("\n" + lastLine + "\n")
+		_ = writer.Close()
+		<-all
 		ws := cmd.ProcessState.Sys().(syscall.WaitStatus)
 		i.code = ws.ExitStatus()
 		if ws.Signaled() {
@@ -70,12 +73,25 @@ func start(c *Cluster, r Run, args []string) (*Instance, error) {
 	return i, nil
 }
 
-func (i *Instance) collect(f *os.File) {
+// lastLine follows all that a node wrote itself.
+const lastLine = "the node has ended"
+
+// collect reads the log, and closes all once it has what the node itself wrote.
+func (i *Instance) collect(f *os.File, all chan<- struct{}) {
 	defer f.Close()
+	end := sync.OnceFunc(func() { close(all) })
+	defer end()
 	lines := bufio.NewScanner(f)
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
 		l := Line{Raw: lines.Text()}
+		switch l.Raw {
+		case lastLine:
+			end()
+			continue
+		case "":
+			continue
+		}
 		var v struct {
 			Time    time.Time `json:"time"`
 			Level   string    `json:"level"`

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"syscall"
 	"time"
 )
 
@@ -28,14 +29,32 @@ func (c *Cluster) Descendants() []int {
 	return pids
 }
 
-// Alive reports whether a process is there and is no zombie.
+// Alive reports whether a process is there and can still do something: it is no
+// zombie, nor has it only to be scheduled once more to end.
 func Alive(pid int) bool {
 	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	if err != nil {
 		return false
 	}
+	// proc_pid_stat(5): state, ppid, pgrp, session, tty_nr, tpgid, flags
 	_, rest, ok := bytes.Cut(b, []byte(") "))
-	return ok && len(rest) > 0 && rest[0] != 'Z' && rest[0] != 'X'
+	f := bytes.Fields(rest)
+	if !ok || len(f) < 7 || f[0][0] == 'Z' || f[0][0] == 'X' {
+		return false
+	}
+	const exiting = 0x4 // PF_EXITING
+	if flags, err := strconv.ParseUint(string(f[6]), 10, 64); err == nil && flags&exiting != 0 {
+		return false
+	}
+	b, _ = os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
+	for _, pending := range []string{"SigPnd:\t", "ShdPnd:\t"} {
+		_, rest, _ := bytes.Cut(b, []byte(pending))
+		line, _, _ := bytes.Cut(rest, []byte("\n"))
+		if set, err := strconv.ParseUint(string(line), 16, 64); err == nil && set&(1<<(syscall.SIGKILL-1)) != 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // RSS is the resident memory of a process in bytes.
