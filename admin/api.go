@@ -19,45 +19,62 @@ import (
 
 // api answers requests. It holds no state of its own.
 type api struct {
-	node   Node
-	caches Caches // nil: none
-	steps  Steps  // nil: none
-	log    zerolog.Logger
-	routes map[string]route
+	node    Node
+	caches  Caches // nil: none
+	steps   Steps  // nil: none
+	metrics func(*Metrics)
+	log     zerolog.Logger
+	routes  map[string]route
 }
 
 // route is the handler of each method of a path.
 type route map[string]func(http.ResponseWriter, *http.Request) error
 
-func newAPI(node Node, caches Caches, steps Steps, log zerolog.Logger) *api {
-	a := &api{node: node, caches: caches, steps: steps, log: log}
+// newAPI makes the handlers; own adds the metrics of the server itself; may be
+// nil.
+func newAPI(cfg Config, own func(*Metrics)) *api {
+	a := &api{node: cfg.Node, caches: cfg.Caches, steps: cfg.Steps, log: cfg.Log}
+	a.metrics = func(m *Metrics) {
+		if cfg.Metrics != nil {
+			cfg.Metrics(m)
+		}
+		if own != nil {
+			own(m)
+		}
+	}
 	get := func(h func(http.ResponseWriter, *http.Request) error) route {
 		return route{http.MethodGet: h, http.MethodHead: h}
 	}
 	post := func(h func(http.ResponseWriter, *http.Request) error) route {
 		return route{http.MethodPost: h}
 	}
-	role := func(role string) route {
-		h := func(w http.ResponseWriter, _ *http.Request) error { return a.isRole(w, role) }
+	// Load balancers ask with OPTIONS too.
+	probe := func(h func(http.ResponseWriter, *http.Request) error) route {
 		return route{http.MethodGet: h, http.MethodHead: h, http.MethodOptions: h}
 	}
+	role := func(role string) route {
+		return probe(func(w http.ResponseWriter, _ *http.Request) error { return a.isRole(w, role) })
+	}
 	a.routes = map[string]route{
-		"/v1/status":      get(a.status),
-		"/v1/events":      {http.MethodGet: a.events},
-		"/v1/cache":       get(a.cacheStats),
-		"/v1/in-flight":   get(a.inFlight),
-		"/v1/steps":       post(a.report),
-		"/v1/switchover":  post(a.switchover),
-		"/v1/drain":       post(a.drain),
-		"/v1/resume":      post(a.resume),
-		"/v1/promote":     post(a.promote),
-		"/v1/maintenance": post(a.maintenance),
-		"/healthz":        get(a.healthz),
-		"/master":         role(RoleMaster),
-		"/primary":        role(RoleMaster),
-		"/leader":         role(RoleMaster),
-		"/slave":          role(RoleSlave),
-		"/replica":        role(RoleSlave),
+		"/v1/status":       get(a.status),
+		"/v1/events":       {http.MethodGet: a.events},
+		"/v1/cache":        get(a.cacheStats),
+		"/v1/in-flight":    get(a.inFlight),
+		"/v1/steps":        post(a.report),
+		"/v1/switchover":   post(a.switchover),
+		"/v1/drain":        post(a.drain),
+		"/v1/resume":       post(a.resume),
+		"/v1/promote":      post(a.promote),
+		"/v1/maintenance":  post(a.maintenance),
+		"/v1/openapi.json": get(a.openAPI),
+		"/metrics":         get(a.tellMetrics),
+		"/healthz":         probe(a.healthz),
+		"/readyz":          probe(a.readyz),
+		"/master":          role(RoleMaster),
+		"/primary":         role(RoleMaster),
+		"/leader":          role(RoleMaster),
+		"/slave":           role(RoleSlave),
+		"/replica":         role(RoleSlave),
 	}
 	return a
 }
@@ -101,7 +118,7 @@ func (a *api) status(w http.ResponseWriter, _ *http.Request) error {
 
 func (a *api) healthz(w http.ResponseWriter, _ *http.Request) error {
 	s := a.node.Status()
-	return writeJSON(w, http.StatusOK, "application/json", map[string]string{"status": "ok", "state": s.Instance.State})
+	return writeJSON(w, http.StatusOK, "application/json", probeAnswer{Status: "ok", State: s.Instance.State})
 }
 
 func (a *api) isRole(w http.ResponseWriter, role string) error {
@@ -110,7 +127,7 @@ func (a *api) isRole(w http.ResponseWriter, role string) error {
 	if s.Instance.Role == role {
 		code = http.StatusOK
 	}
-	return writeJSON(w, code, "application/json", map[string]string{"role": s.Instance.Role, "state": s.Instance.State})
+	return writeJSON(w, code, "application/json", probeAnswer{Role: s.Instance.Role, State: s.Instance.State})
 }
 
 // Bodies of the orders.

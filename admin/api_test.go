@@ -10,14 +10,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
-	"github.com/rs/zerolog"
 )
 
 // ask gives one request to the handlers.
 func ask(node Node, method, path, body string) *httptest.ResponseRecorder {
 	w := httptest.NewRecorder()
-	newAPI(node, nil, nil, zerolog.Nop()).ServeHTTP(w, httptest.NewRequest(method, path, strings.NewReader(body)))
+	newAPI(Config{Node: node}, nil).ServeHTTP(w, httptest.NewRequest(method, path, strings.NewReader(body)))
 	return w
 }
 

@@ -16,7 +16,6 @@ import (
 
 	"github.com/interlok-ha/interlok-ha/mirror"
 	"github.com/interlok-ha/interlok-ha/profiler"
-	"github.com/rs/zerolog"
 )
 
 // fakeCaches is one cache in memory.
@@ -184,7 +183,7 @@ func askCache(c Caches, method, path, body string, header ...string) *httptest.R
 	for i := 0; i+1 < len(header); i += 2 {
 		r.Header.Set(header[i], header[i+1])
 	}
-	newAPI(newFakeNode(), c, nil, zerolog.Nop()).ServeHTTP(w, r)
+	newAPI(Config{Node: newFakeNode(), Caches: c}, nil).ServeHTTP(w, r)
 	return w
 }
 

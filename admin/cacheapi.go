@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -349,6 +350,10 @@ func (q *query) milliseconds(name string, otherwise time.Duration) time.Duration
 func readAll(w http.ResponseWriter, r *http.Request, most int64) ([]byte, error) {
 	b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, most))
 	if err != nil {
+		w.Header().Set("Connection", "close") // what else comes is not read
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			return nil, &Error{Kind: KindSlow, Detail: "the body did not come in time"}
+		}
 		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 			return nil, &Error{Kind: KindTooLarge, Detail: fmt.Sprintf("the body has more than %d bytes", most)}
 		}

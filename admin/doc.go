@@ -1,5 +1,6 @@
-// Package admin is the door to a running instance: an HTTP API over a Unix
-// socket, and the client that the command line uses to knock on it.
+// Package admin is the doors to a running instance: an HTTP API over a Unix
+// socket and, if wanted, over TCP, and the client that the command line uses to
+// knock on the first.
 //
 // [Server] serves a [Node], its [Caches] and its [Steps], interfaces that the
 // assembled instance fulfils. [Client] speaks to one socket; [Find] says which
@@ -28,7 +29,10 @@
 //	POST /v1/steps                      one Step or an array: what a workload does with its messages;
 //	                                    StepsAnswer; timeoutMs=5000 for a fence. 429 with Retry-After:
 //	                                    no room now; an error says how many were "taken" before it
+//	GET  /metrics                       numbers in the Prometheus text format
+//	GET  /v1/openapi.json               all of this, for programs
 //	GET  /healthz                       200 while the instance answers
+//	GET  /readyz                        200 if it works or could take over, else 503
 //	GET  /master /primary /leader       200 if it is master, else 503
 //	GET  /slave /replica                200 if it is a slave, else 503
 //
@@ -42,10 +46,16 @@
 // What a slave answers is its copy: the copy field says of whom and how far
 // behind. Only the master writes; a slave's answer names it.
 //
-// Who may speak: the folder of the socket is closed to others (0700), the
+// Who may speak on the socket: its folder is closed to others (0700), the
 // socket too (0600), and on Linux the kernel is asked who has dialled: the
 // same user and root are let in, nobody else. There is no further
 // authentication, so who can become that user can give every order.
+//
+// Over TCP ([TCP]) anybody may read what tells no content: status, metrics, the
+// probes and this description. What changes state needs a bearer token, and on
+// an address that is not loopback so does the rest. A POST needs Content-Type:
+// application/json. Requests under a name that is not the instance's, and those
+// of other sites, are turned away. SECURITY.md has the whole of it.
 //
 // Not promised: that pages fit together while the cache changes, or that no
 // event is missed. A reader that is too slow is cut off rather than let it

@@ -13,6 +13,9 @@ const (
 	EventSettingsDiffer  = "settings.differ"  // a peer runs with other settings
 	EventClone           = "clone"            // two instances live under one identity
 	EventFault           = "fault"            // this instance can take no part
+	EventPosition        = "position"         // 3.3: this slave took another place in the line
+	EventOrder           = "order"            // 3.3: the order of promotion changed
+	EventPromoting       = "promoting"        // 3.3: no master is left, this instance becomes master
 	EventWorkloadStarted = "workload.started" // the command runs
 	EventWorkloadExited  = "workload.exited"  // the command has ended
 	EventCut             = "cut"              // the reader was too slow; events were lost, the stream ends

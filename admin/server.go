@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -35,7 +36,12 @@ type Config struct {
 	Steps Steps
 	// SocketPath is where to listen. Its folder is made if it is not there.
 	SocketPath string
-	Log        zerolog.Logger
+	// TCP is where to listen beside it; nil: nowhere.
+	TCP *TCP
+	// Metrics writes what GET /metrics tells of the instance; nil: only the
+	// server's own is told.
+	Metrics func(*Metrics)
+	Log     zerolog.Logger
 }
 
 // Server serves the API of one Node.
@@ -47,6 +53,11 @@ type Server struct {
 	read    time.Duration
 	stop    time.Duration
 	allowed func(uid int) bool
+
+	change    func(*doorway, *http.Server) // by which tests set other limits; may be nil
+	counts    tcpCounts
+	tcp       atomic.Pointer[doorway]
+	tcpServed sync.WaitGroup
 }
 
 // New makes a server; nothing is opened before Run.
@@ -60,11 +71,21 @@ func New(cfg Config) (*Server, error) {
 	return &Server{cfg: cfg, ready: make(chan struct{}), conns: maxConns, read: readTimeout, stop: stopTimeout, allowed: sameUserOrRoot}, nil
 }
 
-// Ready is closed when the socket accepts callers.
+// Ready is closed when the socket, and the TCP address if there is one, accept
+// callers.
 func (s *Server) Ready() <-chan struct{} { return s.ready }
 
+// URL is where the API is found over TCP once Ready is closed; empty: nowhere.
+func (s *Server) URL() string {
+	if d := s.tcp.Load(); d != nil {
+		return d.url()
+	}
+	return ""
+}
+
 // Run serves until ctx ends, then takes the socket away and returns nil. Call
-// it once. An *Error of KindRunning says that another process answers there.
+// it once. An *Error of KindRunning says that another process answers there,
+// one of KindBadListen that the TCP address cannot be used.
 func (s *Server) Run(ctx context.Context) error {
 	sock, err := listenSocket(s.cfg.SocketPath)
 	if err != nil {
@@ -73,15 +94,19 @@ func (s *Server) Run(ctx context.Context) error {
 	var handlers room // those that still run, so that none outlives Run
 	requests, cancel := context.WithCancel(ctx)
 	defer cancel()
-	api := newAPI(s.cfg.Node, s.cfg.Caches, s.cfg.Steps, s.cfg.Log)
-	srv := &http.Server{
-		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	api := newAPI(s.cfg, s.ownMetrics)
+	guarded := func(h http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if handlers.enter() {
 				defer handlers.leave()
-				api.ServeHTTP(w, r)
+				h.ServeHTTP(w, r)
 			}
-		}),
-		BaseContext:       func(net.Listener) context.Context { return requests },
+		})
+	}
+	base := func(net.Listener) context.Context { return requests }
+	srv := &http.Server{
+		Handler:           guarded(api),
+		BaseContext:       base,
 		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       s.read,
 		IdleTimeout:       idleTimeout,
@@ -90,8 +115,17 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 
 	g := newGate(sock, s.conns, s.allowed, s.cfg.Log)
+	tcp, err := s.openDoor(api, guarded)
+	if err != nil {
+		g.Close()
+		return err
+	}
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(g) }()
+	if tcp != nil {
+		tcp.BaseContext = base
+		s.serveTCP(tcp)
+	}
 	close(s.ready)
 
 	select {
@@ -99,7 +133,13 @@ func (s *Server) Run(ctx context.Context) error {
 		err = fmt.Errorf("serve %s: %w", s.cfg.SocketPath, err)
 	case <-ctx.Done():
 		stop, done := context.WithTimeout(context.WithoutCancel(ctx), s.stop)
-		_ = srv.Shutdown(stop) // its error says only that Close below has work to do
+		var both sync.WaitGroup
+		for _, srv := range []*http.Server{srv, tcp} {
+			if srv != nil {
+				both.Go(func() { _ = srv.Shutdown(stop) }) // its error says only that Close below has work to do
+			}
+		}
+		both.Wait()
 		done()
 		<-served
 		err = nil
@@ -107,8 +147,43 @@ func (s *Server) Run(ctx context.Context) error {
 	cancel()
 	srv.Close()
 	g.Close()
+	if tcp != nil {
+		tcp.Close()
+		s.tcp.Load().Close()
+	}
 	handlers.empty()
+	s.tcpServed.Wait()
 	return err
+}
+
+// openDoor listens on the TCP address; nil: there is none.
+func (s *Server) openDoor(api http.Handler, guarded func(http.Handler) http.Handler) (*http.Server, error) {
+	if s.cfg.TCP == nil {
+		return nil, nil //nolint:nilnil // no address is no fault
+	}
+	d, err := openTCP(*s.cfg.TCP, s.conns, &s.counts, s.cfg.Log)
+	if err != nil {
+		return nil, err
+	}
+	s.tcp.Store(d)
+	srv := d.server(guarded(newPorter(api, d)))
+	srv.ReadTimeout = s.read
+	if s.change != nil {
+		s.change(d, srv)
+	}
+	return srv, nil
+}
+
+// serveTCP serves until the server is closed. An instance goes on without this
+// door if it fails: nobody is to lose the mastership for it.
+func (s *Server) serveTCP(srv *http.Server) {
+	d := s.tcp.Load()
+	s.cfg.Log.Info().Str("url", d.url()).Bool("token", d.cfg.Token != "").Msg("The HTTP API listens")
+	s.tcpServed.Go(func() {
+		if err := d.serve(srv); !errors.Is(err, http.ErrServerClosed) {
+			s.cfg.Log.Error().Err(err).Str("url", d.url()).Msg("The HTTP API has stopped listening; the Unix socket still answers")
+		}
+	})
 }
 
 // room counts who is in, so that the last to go can be waited for.

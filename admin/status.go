@@ -40,6 +40,9 @@ type Status struct {
 	Cache    *Cache   `json:"cache"`
 	Settings Settings `json:"settings"`
 
+	// PromotionOrder is the line of slaves, who is promoted first before the
+	// others; only in the 3.3 design.
+	PromotionOrder []Place `json:"promotionOrder,omitempty"`
 	// Workload is nil when the instance runs no command.
 	Workload *Workload `json:"workload,omitempty"`
 	// Packets counts heartbeats since the start.
@@ -97,6 +100,13 @@ type Peer struct {
 	Candidate *bool `json:"candidate,omitempty"`
 }
 
+// Place is one slave's place in the line.
+type Place struct {
+	Position int    `json:"position"`
+	Name     string `json:"name"`
+	ID       string `json:"id"`
+}
+
 // Cache is the state of FAILOVER_CACHE.
 type Cache struct {
 	Name     string `json:"name"`
@@ -112,11 +122,15 @@ type Cache struct {
 // Settings are the ones all instances of a cluster should share.
 type Settings struct {
 	// Design is "3.0.6" or "3.3".
-	Design        string `json:"design"`
-	DelayMs       int64  `json:"delayMs"`
-	Retries       int    `json:"retries"`
-	Quorum        int    `json:"quorum"`
-	Authenticated bool   `json:"authenticated"`
+	Design string `json:"design"`
+	// DelayMs is the time between two heartbeats, or pings in the 3.3 design,
+	// which has TimeoutMs in place of Retries: the silence after which an
+	// instance is gone.
+	DelayMs       int64 `json:"delayMs"`
+	Retries       int   `json:"retries"`
+	TimeoutMs     int64 `json:"timeoutMs,omitempty"`
+	Quorum        int   `json:"quorum"`
+	Authenticated bool  `json:"authenticated"`
 }
 
 // Workload is the command that runs only on the master.

@@ -10,8 +10,6 @@ import (
 	"sync"
 	"testing"
 	"time"
-
-	"github.com/rs/zerolog"
 )
 
 // fakeSteps takes steps until one whose name is in fail.
@@ -49,7 +47,7 @@ func (f *fakeSteps) Report(ctx context.Context, steps []Step) (a StepsAnswer, er
 
 func postSteps(steps Steps, path, body string) *httptest.ResponseRecorder {
 	w := httptest.NewRecorder()
-	newAPI(newFakeNode(), nil, steps, zerolog.Nop()).ServeHTTP(w, httptest.NewRequest("POST", path, strings.NewReader(body)))
+	newAPI(Config{Node: newFakeNode(), Steps: steps}, nil).ServeHTTP(w, httptest.NewRequest("POST", path, strings.NewReader(body)))
 	return w
 }
 
@@ -198,7 +196,7 @@ func TestStepsRoute(t *testing.T) {
 		t.Errorf("a fence that takes too long: %d %s", w.Code, w.Body)
 	}
 	w := httptest.NewRecorder()
-	newAPI(newFakeNode(), nil, &fakeSteps{}, zerolog.Nop()).ServeHTTP(w, httptest.NewRequest("GET", "/v1/steps", nil))
+	newAPI(Config{Node: newFakeNode(), Steps: &fakeSteps{}}, nil).ServeHTTP(w, httptest.NewRequest("GET", "/v1/steps", nil))
 	if w.Code != 405 || w.Header().Get("Allow") != "POST" {
 		t.Errorf("GET: %d, Allow %q", w.Code, w.Header().Get("Allow"))
 	}

@@ -20,10 +20,18 @@ type Conn interface {
 	Unicast(b []byte, to netip.AddrPort) error
 }
 
+// Codec turns a packet into bytes, appended to dst. It is not called by two
+// goroutines at once.
+type Codec interface {
+	Seal(dst []byte, p *heartbeat.Packet) ([]byte, error)
+}
+
+var _ Codec = (*heartbeat.Codec)(nil)
+
 // Config is what a Service needs.
 type Config struct {
 	Conn  Conn
-	Codec *heartbeat.Codec // used by nobody else
+	Codec Codec // used by nobody else
 	// Peers get every heartbeat by unicast too. Each is host:port; the host is an
 	// IP address or a name. A name with several addresses stands for all of them.
 	Peers []string
@@ -68,7 +76,7 @@ const warnEvery = time.Minute
 // goroutine; the other methods are safe for concurrent use.
 type Service struct {
 	cfg    Config
-	codec  atomic.Pointer[heartbeat.Codec] // the goroutine that sends uses it
+	codec  atomic.Pointer[Codec] // the goroutine that sends uses it
 	buf    []byte
 	warned time.Time
 	fixed  []netip.AddrPort                 // peers given by address
@@ -92,7 +100,7 @@ func New(cfg Config) (*Service, error) {
 		cfg.Lookup = systemLookup
 	}
 	s := &Service{cfg: cfg, buf: make([]byte, 0, heartbeat.MaxSize)}
-	s.codec.Store(cfg.Codec)
+	s.codec.Store(&cfg.Codec)
 	for _, p := range cfg.Peers {
 		errs = append(errs, s.addPeer(p))
 	}
@@ -107,7 +115,7 @@ func New(cfg Config) (*Service, error) {
 // way failed: then nobody can have heard p. Some ways failing is counted, and
 // logged once a minute at most.
 func (s *Service) Send(p *heartbeat.Packet) error {
-	b, err := s.codec.Load().Seal(s.buf[:0], p)
+	b, err := (*s.codec.Load()).Seal(s.buf[:0], p)
 	if err != nil {
 		return fmt.Errorf("broadcast: %w", err)
 	}
@@ -144,7 +152,7 @@ func (s *Service) Send(p *heartbeat.Packet) error {
 
 // SendTo sends p to one address.
 func (s *Service) SendTo(p *heartbeat.Packet, to netip.AddrPort) error {
-	b, err := s.codec.Load().Seal(s.buf[:0], p)
+	b, err := (*s.codec.Load()).Seal(s.buf[:0], p)
 	if err != nil {
 		return fmt.Errorf("broadcast: %w", err)
 	}

@@ -1,7 +1,5 @@
 package broadcast
 
-import "github.com/interlok-ha/interlok-ha/heartbeat"
-
 // SetCodec has packets sealed with another codec from the next one on: of the
 // same cluster, with other keys. Nobody else may use it. Safe for concurrent use.
-func (s *Service) SetCodec(c *heartbeat.Codec) { s.codec.Store(c) }
+func (s *Service) SetCodec(c Codec) { s.codec.Store(&c) }

@@ -114,6 +114,7 @@ type Event struct {
 	Name     string // that peer's, if known
 	Addr     netip.AddrPort
 	Epoch    uint64
+	Reign    Reign // of EventMember: that it has or follows, or is promised to (Config.TellPromise)
 	From, To uint64
 	Count    int
 	Obituary Obituary // of EventObituary

@@ -80,6 +80,7 @@ func newBeacon(cfg *Config, p *port, count *counters, learn func(netip.AddrPort)
 	b.open = func() (beaconConn, error) {
 		return mcast.Open(mcast.Config{
 			Group: cfg.Beacon.Group, Port: cfg.Beacon.Port, Interface: cfg.Beacon.Interface, TTL: cfg.Beacon.TTL,
+			LeavePort: true, // nobody sends to this instance alone
 		})
 	}
 	return b

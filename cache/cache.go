@@ -282,6 +282,9 @@ func (c *Cache) Follow(r Reign, addr netip.AddrPort) {
 	}
 	if r.outranks(c.fence) {
 		c.fence = r
+		if c.cfg.TellPromise {
+			c.tellGossip()
+		}
 	}
 	if c.leading {
 		c.stepDown(ErrNotMaster)
@@ -352,6 +355,19 @@ func (c *Cache) kick() {
 	default:
 	}
 }
+
+// Promised is the greatest reign that this copy is promised to, or has.
+func (c *Cache) Promised() Reign {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if r := c.own.reign(); r.outranks(c.fence) {
+		return r
+	}
+	return c.fence
+}
+
+// Outranks reports whether a reign goes before another.
+func (r Reign) Outranks(o Reign) bool { return r.outranks(o) }
 
 // Pos is the position of the last record here.
 func (c *Cache) Pos() Pos {

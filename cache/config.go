@@ -96,6 +96,10 @@ type Config struct {
 	// AutoFollow follows the greatest reign that gossip tells of. Without it
 	// [Cache.Follow] says whom.
 	AutoFollow bool
+	// TellPromise has gossip tell what reign this copy is promised to, and not
+	// only whom it follows: for masters that no heartbeat tells of greater
+	// reigns. See [Event].Reign.
+	TellPromise bool
 
 	SocketTimeout time.Duration // silence after which a slave is out of step; 200 ms if 0
 	RingBytes     int64         // how far a slave may lag before it needs a snapshot; 64 MiB if 0

@@ -13,6 +13,9 @@ func (c *Cache) openGossip() (err error) {
 			if c.leading {
 				return true, c.own.reign()
 			}
+			if c.cfg.TellPromise {
+				return false, c.fence
+			}
 			return false, c.target
 		},
 		digest: func() digest {
@@ -37,7 +40,7 @@ func (c *Cache) tellGossip() { c.gossip.updateMeta() }
 // meet hears of a member, and follows it if it is the greatest master and
 // nobody else decides that.
 func (c *Cache) meet(m member) {
-	c.tell(Event{Type: EventMember, Peer: m.Instance, Name: m.Name, Addr: m.Addr, Epoch: m.Reign.Epoch})
+	c.tell(Event{Type: EventMember, Peer: m.Instance, Name: m.Name, Addr: m.Addr, Epoch: m.Reign.Epoch, Reign: m.Reign})
 	if !c.cfg.AutoFollow || !m.Master || m.Reign.Instance != m.Instance {
 		return
 	}

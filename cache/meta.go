@@ -24,6 +24,9 @@ import (
 //	36  1  length of the name
 //	37  …  name, UTF-8
 //
+// The reign is the own one of a master; of a slave the one that it follows, or,
+// with Config.TellPromise, that it is promised to.
+//
 // Numbers are big endian. Bytes after the last field are skipped: a later
 // version may add some.
 const (

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"math"
 	"path/filepath"
 	"reflect"
 	"strconv"
@@ -82,6 +83,10 @@ func (l *loader) differs(k *Key, g given) bool {
 // fillCaches makes the list of caches.
 func (l *loader) fillCaches() {
 	c := &l.s.Cache
+	if l.meetsPings() {
+		c.Port = pastPings(l.s.Ping.Port)
+		l.computed[cachePort] = strconv.Itoa(int(c.Port))
+	}
 	own := CacheSpec{
 		Name: failoverCache, MaxEntries: c.MaxEntries,
 		Eternal: c.Eternal, TimeToIdle: c.TimeToIdle, TimeToLive: c.TimeToLive,
@@ -148,9 +153,41 @@ func (l *loader) relateCache() {
 	if l.sound(cacheBind) && c.Bind.Addr().IsUnspecified() && len(l.s.Keys) == 0 && l.sound("failover.key", "failover.key.file") {
 		l.warn(cacheBind, "it is every address of this host, and without failover.key anyone who reaches one of them can read and write the cache")
 	}
-	if s := &l.s; s.Design == Design33 && !c.Manual && s.Ping.Group.IsValid() && l.sound(cacheGroup, cachePort) && c.Group == s.Ping.Group && c.Port == s.Ping.Port {
-		l.warn(cachePort, "it is the group and port of the pings too; write another")
+	if s := &l.s; l.meetsPings() && l.has(cachePort) && !c.Manual {
+		l.warn(cachePort, "it is the port of the pings too, and a Java instance takes all that comes there for pings: the caches look for each other at port %d instead", pastPings(s.Ping.Port))
 	}
+}
+
+// meetsPings reports whether the caches were to look for each other at the port
+// of the pings. A Java instance takes whatever it hears there for a ping, of any
+// length: what a cache says is a ping of an instance that does not exist,
+// perhaps of a master. Whether it hears other groups is its JDK's choice.
+func (l *loader) meetsPings() bool {
+	s := &l.s
+	return s.Design == Design33 && s.Ping.Mode == SocketMulticast && s.Ping.Port > 0 &&
+		l.sound(cachePort, "failover.multicast.port") && l.cachePort() == s.Ping.Port
+}
+
+// cachePort is the port as it was given, or by default.
+func (l *loader) cachePort() uint16 {
+	var given Settings
+	k := keyOf(cachePort)
+	value := k.Default
+	if l.has(cachePort) {
+		value = l.given[cachePort].value
+	}
+	if k.kind.set(&given, value) != nil {
+		return 0
+	}
+	return given.Cache.Port
+}
+
+// pastPings is the port where the caches meet if theirs is that of the pings.
+func pastPings(port uint16) uint16 {
+	if port == math.MaxUint16 {
+		return port - 1
+	}
+	return port + 1
 }
 
 func (c *Cache) anySynchronous() bool {

@@ -9,7 +9,6 @@ import (
 	"os"
 	"runtime"
 	"strings"
-	"unicode"
 )
 
 // Keygen makes a key of 32 random bytes as failover.key and key files take it.
@@ -45,11 +44,11 @@ func keyFile(field func(*Settings) *[]Secret) kind {
 }
 
 func readKeyFile(name string) ([]Secret, *complaint) {
-	b, mode, err := readFile(name)
+	b, info, err := readFile(name)
 	if err != nil {
 		return nil, complain("name a file made with `interlok-ha keygen`", "%v", err)
 	}
-	if mode, ok := forOthers(mode); ok {
+	if mode, ok := forOthers(info.Mode()); ok {
 		return nil, complain("run chmod 600 "+name, "others can read %s (mode %04o)", name, mode)
 	}
 	var text strings.Builder
@@ -65,53 +64,34 @@ func readKeyFile(name string) ([]Secret, *complaint) {
 	return list, bad
 }
 
-func tokenFile(field func(*Settings) *string) kind {
-	return kind{name: "path", paths: true, reads: true, set: func(s *Settings, v string) *complaint {
-		const instead = "name a file with one line, such as the output of `interlok-ha keygen`"
-		b, _, err := readFile(v)
-		if err != nil {
-			return complain(instead, "%v", err)
-		}
-		token := strings.TrimSpace(string(b))
-		if token == "" {
-			return complain(instead, "%s holds no token", v)
-		}
-		if strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > unicode.MaxASCII || unicode.IsControl(r) }) {
-			return complain(instead, "%s holds more than one word, or characters an HTTP header cannot carry", v)
-		}
-		*field(s) = token
-		return nil
-	}}
-}
-
-// readFile reads a regular file of bounded size, and tells its mode.
-func readFile(name string) ([]byte, fs.FileMode, error) {
+// readFile reads a regular file of bounded size, and tells its mode and owner.
+func readFile(name string) ([]byte, fs.FileInfo, error) {
 	// Looked at before it is opened too: to open a pipe is to wait for its writer.
 	if info, err := os.Stat(name); err == nil {
 		if err := regular(name, info); err != nil {
-			return nil, 0, err
+			return nil, nil, err
 		}
 	}
 	f, err := os.Open(name)
 	if err != nil {
-		return nil, 0, err // says what was tried on which file
+		return nil, nil, err // says what was tried on which file
 	}
 	defer f.Close() //nolint:errcheck // only read
 	info, err := f.Stat()
 	if err != nil {
-		return nil, 0, err
+		return nil, nil, err
 	}
 	if err := regular(name, info); err != nil {
-		return nil, 0, err
+		return nil, nil, err
 	}
 	b, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	if err != nil {
-		return nil, 0, err
+		return nil, nil, err
 	}
 	if len(b) > maxFile {
-		return nil, 0, fmt.Errorf("read %s: %w", name, errTooLong)
+		return nil, nil, fmt.Errorf("read %s: %w", name, errTooLong)
 	}
-	return b, info.Mode(), nil
+	return b, info, nil
 }
 
 func regular(name string, info fs.FileInfo) error {

@@ -4,6 +4,7 @@ package config
 
 import (
 	"errors"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -29,5 +30,20 @@ func TestNotRegular(t *testing.T) {
 		if faults, ok := errors.AsType[Faults](err); !ok || len(faults) != 1 || faults[0].Key != key {
 			t.Errorf("%s: got %v", key, err)
 		}
+	}
+}
+
+// A token that another user could replace is none.
+func TestTokenOfAnother(t *testing.T) {
+	if unix.Geteuid() != 0 {
+		t.Skip("only root can give files away")
+	}
+	in(t, map[string]string{"token": testToken})
+	if err := unix.Chown("token", 12345, -1); err != nil {
+		t.Fatal(err)
+	}
+	_, err := Load(source("failover.admin.listen=127.0.0.1:0", "failover.admin.token.file=token"))
+	if err == nil || !strings.Contains(err.Error(), "belongs to user 12345") {
+		t.Errorf("got %v", err)
 	}
 }

@@ -58,6 +58,7 @@ func TestDefaults(t *testing.T) {
 		{"failover.workload.stop.timeout", "10000"},
 		{"failover.workload.fence.timeout", "500"},
 		{"failover.admin.listen", ""},
+		{"failover.admin.hosts", ""},
 		{"failover.admin.token.file", ""},
 		{"failover.admin.tls.cert", ""},
 		{"failover.admin.tls.key", ""},
@@ -129,8 +130,8 @@ const testKey = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 func TestValues(t *testing.T) {
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "key"), testKey, 0o600)
-	write(t, filepath.Join(dir, "token"), "s3cret\n", 0o600)
-	write(t, filepath.Join(dir, "pem"), "x", 0o600)
+	write(t, filepath.Join(dir, "token"), testToken+"\n", 0o600)
+	writePair(t, filepath.Join(dir, "pem"))
 	write(t, filepath.Join(dir, "xml"), "<ehcache/>", 0o600)
 	const mc, tcp = "failover.multicast.group=230.0.0.9 failover.multicast.port=4444", "failover.socket.mode=tcp failover.tcp.port=1"
 	tests := []struct {
@@ -149,7 +150,7 @@ func TestValues(t *testing.T) {
 		{"failover.slave.position", "", "Election.Position", "0→0|65535→65535", "-1→out of range|65536→out of range"},
 		{"failover.secondary.position", "", "Election.Position", "2→2", "x→not a whole number"},
 		{"failover.ping.interval.seconds", mc, "Ping.Interval", "1→1s|10ms→10ms|0.5→500ms", "0→too short|2h→too long|x→20 (seconds)"},
-		{"failover.instance.timeout.seconds", mc, "Ping.Timeout", "4→4s|24h→24h0m0s", "0→too short|25h→too long"},
+		{"failover.instance.timeout.seconds", mc, "Ping.Timeout", "6→6s|24h→24h0m0s", "0→too short|25h→too long"},
 		{"interval.instance.timeout.seconds", mc, "Ping.Timeout", "7→7s", "x→not a duration"},
 		{"failover.socket.mode", mc + " failover.tcp.port=1", "Ping.Mode", "multicast→multicast|TCP→tcp", "jgroups→multicast or tcp|udp→write multicast or tcp"},
 		{"failover.tcp.host", tcp, "Ping.TCPHost", "10.0.0.1→10.0.0.1|[::1]→::1|node-a.example→node-a.example", "a:1→without a port|a b→not a host|[::1→not a host|::1]→not a host"},
@@ -167,7 +168,7 @@ func TestValues(t *testing.T) {
 		{"failover.isolation", "failover.quorum=2", "Election.Isolation", "continue→continue|Auto→auto|quorum→quorum", "x→continue, auto or quorum"},
 		{"failover.trust.refusal", "", "Election.TrustRefusal", "true→true", "1→true or false"},
 		{"failover.key", "", "Keys", testKey + "→[******]|" + testKey + ";" + testKey + "→[****** ******]", "abc→key 1 is not base64|YWJj→key 1 has 3 bytes, not 32|" + testKey + ",x→key 2|;→no key"},
-		{"failover.key.file", "", "Keys", dir + "/key→[******]", dir + "/none→no such file|" + dir + "→is a directory|" + dir + "/token→key 1 is not base64"},
+		{"failover.key.file", "", "Keys", dir + "/key→[******]", dir + "/none→no such file|" + dir + "→is a directory|" + dir + "/token→key 1 has 24 bytes"},
 		{"failover.state.dir", "", "StateDir", "/x/y→/x/y", "a\x00b→NUL"},
 		{"failover.cluster.generation", "", "Generation", "0→0|999999999999999999→999999999999999999", "-1→not a count|x→not a count|1000000000000000000→0 to 999999999999999999|18446744073709551615→too large|99999999999999999999→too large"},
 		{"failover.on.conflict", "", "Election.OnConflict", "exit→exit", "x→demote or exit"},
@@ -183,7 +184,8 @@ func TestValues(t *testing.T) {
 		{"failover.workload.stop.timeout", "", "Workload.StopTimeout", "0→0s|1h→1h0m0s", "2h→too long"},
 		{"failover.workload.fence.timeout", "", "Workload.FenceTimeout", "0→0s", "-1→too short"},
 		{"failover.admin.listen", "", "Admin.Listen", "127.0.0.1:0→127.0.0.1:0|:8710→:8710|[::1]:1→[::1]:1|localhost:80→localhost:80", "8710→not host:port|127.0.0.1→not host:port|a:99999→no port|a b:1→not host:port"},
-		{"failover.admin.token.file", "failover.admin.listen=127.0.0.1:0", "Admin.Token", dir + "/token→s3cret", dir + "/none→no such file"},
+		{"failover.admin.hosts", "failover.admin.listen=127.0.0.1:0", "Admin.Hosts", "ha.example→[ha.example]|a, b;[::1]→[a b ::1]", "a:1→not a host name|*.example→not a host name|;→names nobody"},
+		{"failover.admin.token.file", "failover.admin.listen=127.0.0.1:0", "Admin.Token", dir + "/token→" + testToken, dir + "/none→no such file"},
 		{"failover.admin.tls.cert", "failover.admin.tls.key=" + dir + "/pem", "Admin.TLSCert", dir + "/pem→" + dir + "/pem", dir + "/none→there is no file"},
 		{"failover.admin.tls.key", "failover.admin.tls.cert=" + dir + "/pem", "Admin.TLSKey", dir + "/pem→" + dir + "/pem", dir + "/none→there is no file"},
 		{"failover.admin.insecure", "", "Admin.Insecure", "true→true", "x→true or false"},

@@ -256,15 +256,14 @@ func TestFaultsAreTame(t *testing.T) {
 		t.Fatal(err)
 	}
 	write(t, "x\x1by/b.properties", "", 0o600)
-	s, err := Load(source("failover.admin.listen=127.0.0.1:0", "failover.admin.token.file=x\x1by/key"))
-	if err == nil {
-		_, err = Load(source("failover.key.file=x\x1by/key"))
-	}
-	if err == nil || strings.Contains(err.Error(), "\x1b") || !strings.Contains(err.Error(), `x\x1by/key`) {
+	_, err = Load(source("failover.admin.listen=127.0.0.1:0", "failover.admin.token.file=x\x1by/key"))
+	_, other := Load(source("failover.key.file=x\x1by/key"))
+	if err = errors.Join(err, other); err == nil || strings.Contains(err.Error(), "\x1b") || strings.Count(err.Error(), `x\x1by/key (mode 0644)`) != 2 {
 		t.Errorf("got %v", err)
 	}
-	if s == nil || strings.Contains(strings.Join(s.Warnings, ""), "\x1b") {
-		t.Errorf("warnings of %+v", s)
+	s, err := Load(source("failover.cache.bind=0.0.0.0", "failover.state.dir=x\x1by"))
+	if err != nil || strings.Contains(strings.Join(s.Warnings, ""), "\x1b") {
+		t.Errorf("warnings of %+v, %v", s, err)
 	}
 }
 

@@ -17,7 +17,6 @@ func (l *loader) relate() {
 	}
 	l.relateSecrets()
 	l.relateHealth()
-	l.relateUnbuilt()
 	l.relateAdmin()
 	l.relateCache()
 }
@@ -52,11 +51,19 @@ func (l *loader) relateDesign() {
 	}
 }
 
+// javaListens is how long a Java instance listens after its start.
+const javaListens = 5 * time.Second
+
+// maxPingHost is the room for the host in a ping.
+const maxPingHost = 40
+
 func (l *loader) relatePings() {
 	const (
 		grp, prt = "failover.multicast.group", "failover.multicast.port"
 		mode     = "failover.socket.mode"
 		tcpPort  = "failover.tcp.port"
+		tcpHost  = "failover.tcp.host"
+		timeout  = "failover.instance.timeout.seconds"
 	)
 	s, chooser := &l.s, l.chooses33()
 	switch {
@@ -70,27 +77,45 @@ func (l *loader) relatePings() {
 	default: // failover.tcp.* alone
 		l.miss(mode, chooser, "write "+mode+"=tcp beside it", "missing, %s needs it", chooser)
 	}
+	if n := len(s.Ping.TCPHost); n > maxPingHost && l.has(tcpHost) && l.sound(tcpHost) {
+		l.clash(tcpHost, "write an IP address, or a shorter name", "%d bytes are more than the %d that a ping has room for", n, maxPingHost)
+	}
 	if l.sound(mode) && s.Ping.Mode == SocketTCP {
 		if !l.has(tcpPort) {
 			also := ""
-			if !l.has("failover.tcp.host") {
+			if !l.has(tcpHost) {
 				also = " (and failover.tcp.host=ADDRESS if the host's own address will not do)"
 			}
 			l.miss(tcpPort, mode, "write "+tcpPort+"=PORT"+also, "missing, %s=tcp needs it", mode)
 		}
 		// A Java master waits up to 10 s for each dead peer before it pings the next one.
-		slow := 10*time.Second*time.Duration(len(s.Ping.TCPPeers)-1) + s.Ping.Interval
-		if l.sound("failover.tcp.peers", "failover.instance.timeout.seconds", "failover.ping.interval.seconds") && len(s.Ping.TCPPeers) > 1 && s.Ping.Timeout <= slow {
-			l.warn("failover.instance.timeout.seconds", "with %d peers a Java master can be silent for %v while it waits for dead ones; write more than that if there are Java instances", len(s.Ping.TCPPeers), slow)
+		others := 0 // the list may hold this one too
+		for _, p := range s.Ping.TCPPeers {
+			if p.Host != s.Ping.TCPHost || p.Port != s.Ping.TCPPort {
+				others++
+			}
+		}
+		slow := 10*time.Second*time.Duration(others-1) + s.Ping.Interval
+		if l.sound("failover.tcp.peers", timeout, "failover.ping.interval.seconds") && others > 1 && s.Ping.Timeout <= slow {
+			l.warn(timeout, "with %d peers a Java master can be silent for %v while it waits for dead ones; write more than that if there are Java instances", others, slow)
 		}
 	}
-	if l.sound("failover.instance.timeout.seconds", "failover.ping.interval.seconds") && s.Ping.Timeout <= s.Ping.Interval {
-		l.clash("failover.instance.timeout.seconds", "write at least twice the interval", "%v is not longer than the %v between two pings", s.Ping.Timeout, s.Ping.Interval)
+	if l.sound(timeout, "failover.ping.interval.seconds") {
+		switch {
+		case s.Ping.Timeout < 2*s.Ping.Interval:
+			l.clash(timeout, "write at least three times the interval", "%v is less than twice the %v between two pings: one lost ping would be a takeover", s.Ping.Timeout, s.Ping.Interval)
+		case s.Ping.Timeout < 3*s.Ping.Interval:
+			l.warn(timeout, "one lost ping and one late one are a takeover; write three times the %v between two pings, or more", s.Ping.Interval)
+		}
+		l.relateFence(timeout)
+	}
+	if l.sound("failover.ping.interval.seconds") && s.Ping.Interval > javaListens {
+		l.warn("failover.ping.interval.seconds", "a Java instance that starts listens for %v only, and promotes itself if it hears no ping of the master in that time; write that or less if there are Java instances", javaListens)
 	}
 }
 
 func (l *loader) relateTimers() {
-	const delay, retries, fence = "failover.delay", "failover.retries", "failover.workload.fence.timeout"
+	const delay, retries = "failover.delay", "failover.retries"
 	s := &l.s
 	if !l.sound(delay, retries) {
 		return
@@ -105,8 +130,14 @@ func (l *loader) relateTimers() {
 		}
 		l.warn(key, "delay × retries is %v; under 300ms a busy machine causes false takeovers unless the process runs with real-time priority", lease)
 	}
-	if l.has(fence) && l.sound(fence) && s.Workload.FenceTimeout > s.StopBudget() {
-		l.warn(fence, "%v is more than a fifth of delay × retries; the command is killed after %v, before the next master starts", s.Workload.FenceTimeout, s.StopBudget())
+	l.relateFence("delay × retries")
+}
+
+// relateFence compares the time for a stop with that after which another is master.
+func (l *loader) relateFence(down string) {
+	const fence = "failover.workload.fence.timeout"
+	if s := &l.s; l.has(fence) && l.sound(fence) && s.Workload.FenceTimeout > s.StopBudget() {
+		l.warn(fence, "%v is more than a fifth of %s; the command is killed after %v, before the next master starts", s.Workload.FenceTimeout, down, s.StopBudget())
 	}
 }
 
@@ -166,67 +197,6 @@ func (l *loader) relateHealth() {
 	for _, k := range keys {
 		if strings.HasPrefix(k.Name, "failover.health.") && l.has(k.Name) {
 			l.warn(k.Name, "it has no effect without %s", command)
-		}
-	}
-}
-
-// relateUnbuilt warns once for each family of keys that are checked and that
-// nothing reads yet. Defaults are nobody's wish.
-func (l *loader) relateUnbuilt() {
-	for _, family := range []string{"failover.admin.", "failover.profiler."} {
-		var given []string
-		for _, k := range keys {
-			if strings.HasPrefix(k.Name, family) && l.has(k.Name) {
-				given = append(given, k.Name)
-			}
-		}
-		switch {
-		case len(given) == 0:
-		case family == "failover.admin.":
-			l.warn(given[0], "the HTTP API over TCP is not part of this version; only the Unix socket answers")
-		case len(given) == 1:
-			l.warn(given[0], "not part of this version: has no effect yet")
-		default:
-			l.warn(given[0], "not part of this version: has no effect yet; nor have %s", strings.Join(given[1:], ", "))
-		}
-	}
-}
-
-func (l *loader) relateAdmin() {
-	const listen, token, cert, key, insecure = "failover.admin.listen", "failover.admin.token.file", "failover.admin.tls.cert", "failover.admin.tls.key", "failover.admin.insecure"
-	a := &l.s.Admin
-	switch {
-	case l.has(cert) && !l.has(key):
-		l.miss(key, cert, "write "+key+"=FILE beside it", "missing, %s needs it", cert)
-	case l.has(key) && !l.has(cert):
-		l.miss(cert, key, "write "+cert+"=FILE beside it", "missing, %s needs it", key)
-	}
-	for _, name := range []string{cert, key} {
-		if l.has(name) && !exists(l.given[name].value) {
-			l.clash(name, "name a PEM file that exists", "there is no file %s", l.given[name].value)
-		}
-	}
-	if !l.has(listen) {
-		for _, name := range []string{token, cert, key} {
-			if l.has(name) {
-				l.warn(name, "it has no effect without %s", listen)
-			}
-		}
-		return
-	}
-	if !l.sound(listen, token, insecure) || isLoopback(a.Listen) {
-		return
-	}
-	switch {
-	case l.has(token) && !l.has(cert) && !l.has(key) && !a.Insecure:
-		l.clash(token, "write "+cert+" and "+key+", listen on 127.0.0.1, or write "+insecure+"=true",
-			"without TLS the token would travel in clear text to %s", a.Listen)
-	case !l.has(token):
-		l.warn(listen, "anyone who reaches %s could read the state; without %s nobody could change it there", a.Listen, token)
-	}
-	if l.has(token) {
-		if mode, ok := openToOthers(l.given[token].value); ok {
-			l.warn(token, "others can read %s (mode %04o); run chmod 600 %[1]s", l.given[token].value, mode)
 		}
 	}
 }

@@ -27,13 +27,8 @@ func TestRelations(t *testing.T) {
 	write(t, filepath.Join(dir, "key"), testKey, 0o600)
 	write(t, filepath.Join(dir, "open"), testKey, 0o644)
 	write(t, filepath.Join(dir, "group"), testKey, 0o640)
-	write(t, filepath.Join(dir, "token"), "s3cret", 0o600)
-	write(t, filepath.Join(dir, "opentoken"), "s3cret", 0o644)
-	write(t, filepath.Join(dir, "words"), "a b\n", 0o600)
-	write(t, filepath.Join(dir, "empty"), "\n", 0o600)
 	const mg, mp = "failover.multicast.group=230.0.0.9 ", "failover.multicast.port=4444 "
 	const pair = mg + mp
-	const unbuilt = "the HTTP API over TCP is not part of this version; only the Unix socket answers"
 	for _, tt := range []struct{ sets, want, warn string }{
 		// timers
 		{"failover.retries=2", "", "failover.retries: one lost"},
@@ -76,9 +71,19 @@ func TestRelations(t *testing.T) {
 		{pair + "failover.peers=a failover.isolation=continue", "", "failover.peers: the 3.3 design, which failover.multicast.group chooses, does not read it|failover.isolation: the 3.3 design"},
 		{pair + "failover.slave.position=1 failover.candidate=false failover.cluster=c failover.interface=lo", "", ""},
 		{"failover.instance.timeout.seconds=9", "", "failover.instance.timeout.seconds: only the 3.3 design reads it"},
-		{pair + "failover.instance.timeout.seconds=3", "failover.instance.timeout.seconds: 3s is not longer than the 3s between two pings", ""},
+		{pair + "failover.instance.timeout.seconds=5", "failover.instance.timeout.seconds: 5s is less than twice the 3s between two pings", ""},
+		{pair + "failover.instance.timeout.seconds=6", "", "failover.instance.timeout.seconds: one lost ping and one late one are a takeover; write three times the 3s"},
+		{pair + "failover.instance.timeout.seconds=9", "", ""},
+		{pair + "failover.ping.interval.seconds=10", "", "default: failover.instance.timeout.seconds: one lost ping|failover.ping.interval.seconds: a Java instance that starts listens for 5s only"},
+		{pair + "failover.ping.interval.seconds=11", "default: failover.instance.timeout.seconds: 20s is less than twice the 11s", ""},
+		{pair + "failover.workload.fence.timeout=4000", "", ""},
+		{pair + "failover.workload.fence.timeout=4001", "", "failover.workload.fence.timeout: 4.001s is more than a fifth of failover.instance.timeout.seconds; the command is killed after 4s"},
+		{pair + "failover.tcp.host=a234567890.b234567890.c234567890.d234567", "", ""},
+		{pair + "failover.tcp.host=a234567890.b234567890.c234567890.d2345678", "failover.tcp.host: 41 bytes are more than the 40 that a ping has room for", ""},
 		{"failover.socket.mode=tcp failover.tcp.port=1 failover.tcp.peers=a:1;b:1", "", ""},
 		{"failover.socket.mode=tcp failover.tcp.port=1 failover.tcp.peers=a:1;b:1;c:1", "", "failover.instance.timeout.seconds: with 3 peers a Java master can be silent for 23s"},
+		{"failover.socket.mode=tcp failover.tcp.host=a failover.tcp.port=1 failover.tcp.peers=a:1;b:1;c:1", "", ""},
+		{"failover.socket.mode=tcp failover.tcp.host=a failover.tcp.port=2 failover.tcp.peers=a:1;b:1;c:1", "", "with 3 peers a Java master"},
 
 		// secrets
 		{"failover.key=" + testKey, "", "failover.key: other users can see it in the list of processes"},
@@ -89,24 +94,6 @@ func TestRelations(t *testing.T) {
 
 		// health
 		{"failover.health.timeout=1s failover.health.failures=1", "", "failover.health.timeout: it has no effect without failover.health.command|failover.health.failures: it has no effect"},
-
-		// admin
-		{"failover.admin.listen=127.0.0.1:1", "", unbuilt},
-		{"failover.admin.listen=10.0.0.1:1", "", unbuilt + "|failover.admin.listen: anyone who reaches 10.0.0.1:1 could read the state"},
-		{"failover.admin.listen=127.0.0.1:1 failover.admin.token.file=" + dir + "/token", "", unbuilt},
-		{"failover.admin.listen=[::1]:1 failover.admin.token.file=" + dir + "/token", "", unbuilt},
-		{"failover.admin.listen=localhost:1 failover.admin.token.file=" + dir + "/token", "", unbuilt},
-		{"failover.admin.listen=:1 failover.admin.token.file=" + dir + "/token", "failover.admin.token.file: without TLS the token would travel in clear text to :1; write failover.admin.tls.cert and failover.admin.tls.key", ""},
-		{"failover.admin.listen=node-a:1 failover.admin.token.file=" + dir + "/token", "without TLS", ""},
-		{"failover.admin.listen=:1 failover.admin.insecure=true failover.admin.token.file=" + dir + "/token", "", unbuilt},
-		{"failover.admin.listen=:1 failover.admin.tls.cert=" + dir + "/key failover.admin.tls.key=" + dir + "/key failover.admin.token.file=" + dir + "/token", "", unbuilt},
-		{"failover.admin.listen=127.0.0.1:1 failover.admin.tls.cert=" + dir + "/key", "failover.admin.tls.key: missing, failover.admin.tls.cert needs it", ""},
-		{"failover.admin.listen=127.0.0.1:1 failover.admin.tls.key=" + dir + "/key", "failover.admin.tls.cert: missing, failover.admin.tls.key needs it", ""},
-		{"failover.admin.insecure=true", "", unbuilt},
-		{"failover.admin.token.file=" + dir + "/token", "", unbuilt + "|failover.admin.token.file: it has no effect without failover.admin.listen"},
-		{"failover.admin.listen=:1 failover.admin.insecure=true failover.admin.token.file=" + dir + "/opentoken", "", unbuilt + "|others can read " + dir + "/opentoken (mode 0644)"},
-		{"failover.admin.listen=127.0.0.1:1 failover.admin.token.file=" + dir + "/words", "holds more than one word", ""},
-		{"failover.admin.listen=127.0.0.1:1 failover.admin.token.file=" + dir + "/empty", "holds no token", ""},
 
 		// cache
 		{"failover.cache.time.to.live=60", "", "failover.cache.time.to.live: it has no effect while failover.cache.eternal is true"},
@@ -128,15 +115,16 @@ func TestRelations(t *testing.T) {
 		{"failover.cache.bind=0.0.0.0:7946 failover.key.file=" + dir + "/key", "", ""},
 		{"failover.cache.bind=0.0.0.0:7946 failover.key.file=" + dir + "/open", "failover.key.file: others can read", ""},
 		{"failover.cache.bind=10.0.0.1:7946", "", ""},
-		{pair + "failover.cache.group=230.0.0.9 failover.cache.port=4444", "", "failover.cache.port: it is the group and port of the pings too"},
-		{pair + "failover.cache.group=230.0.0.8 failover.cache.port=4444", "", ""},
+		{pair + "failover.cache.group=230.0.0.9 failover.cache.port=4444", "", "failover.cache.port: it is the port of the pings too, and a Java instance takes all that comes there for pings: the caches look for each other at port 4445 instead"},
+		{pair + "failover.cache.group=230.0.0.8 failover.cache.port=4444", "", "failover.cache.port: it is the port of the pings too"},
+		{pair + "failover.cache.group=230.0.0.9 failover.cache.port=4445", "", ""},
+		{"failover.socket.mode=tcp failover.tcp.port=4444 failover.cache.port=4444", "", ""},
 		{"failover.cache.bind=127.0.0.1:7946", "", ""},
 		{"failover.cache.max.entries=", "failover.cache.max.entries: \"\" is not", ""},
 		{"failover.cache.config=", "", ""},
 
 		// hooks
-		{"failover.profiler.overflow=block", "", "failover.profiler.overflow: not part of this version: has no effect yet"},
-		{"failover.profiler.payload=true failover.cache.port=1", "", "failover.profiler.payload: not part"},
+		{"failover.profiler.overflow=block failover.profiler.payload=true", "", ""},
 		{pluginFactory + "=log", "", ""},
 	} {
 		s, err := Load(source(strings.Fields(tt.sets)...))
@@ -201,6 +189,34 @@ func TestRelationOfFaultyFenceTimeout(t *testing.T) {
 		l.relate()
 		if got := len(l.s.Warnings); got != want {
 			t.Errorf("fence timeout %s: warnings %q, want %d", value, l.s.Warnings, want)
+		}
+	}
+}
+
+// The caches never meet where Java instances hear pings.
+func TestCachesMeetApartFromPings(t *testing.T) {
+	for _, tt := range []struct {
+		sets, origin string
+		want         uint16
+	}{
+		{"", "default", 4446},
+		{"failover.multicast.group=230.0.0.9 failover.multicast.port=4445", "default", 4446},
+		{"failover.multicast.group=230.0.0.9 failover.multicast.port=4446", "default", 4447},
+		{"failover.multicast.group=230.0.0.9 failover.multicast.port=5 failover.cache.port=5", "--set", 6},
+		{"failover.multicast.group=230.0.0.9 failover.multicast.port=65535 failover.cache.port=65535", "--set", 65534},
+		{"failover.socket.mode=tcp failover.tcp.port=4446", "default", 4446},
+	} {
+		s, err := Load(source(strings.Fields(tt.sets)...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s.Cache.Port != tt.want {
+			t.Errorf("%s: port %d, want %d", tt.sets, s.Cache.Port, tt.want)
+		}
+		for _, row := range s.Show() {
+			if row.Key == "failover.cache.port" && (row.Origin != tt.origin || tt.origin == "default" && row.Value != fmt.Sprint(tt.want)) {
+				t.Errorf("%s: shown as %+v", tt.sets, row)
+			}
 		}
 	}
 }

@@ -158,11 +158,12 @@ type Health struct {
 
 // Admin is the HTTP API over TCP. The Unix socket is always there.
 type Admin struct {
-	Listen   string // host:port; empty: none
-	Token    string // bearer token; empty: none
-	TLSCert  string // path
-	TLSKey   string // path
-	Insecure bool   // a token may travel in clear text
+	Listen   string   // host:port; empty: none
+	Hosts    []string // names under which callers know it, beside those it knows itself
+	Token    string   // bearer token; empty: none
+	TLSCert  string   // path
+	TLSKey   string   // path
+	Insecure bool     // a token may travel in clear text
 }
 
 // Cache is FAILOVER_CACHE and the caches beside it.
@@ -244,6 +245,14 @@ func (s *Settings) Down() time.Duration {
 		return s.Ping.Timeout
 	}
 	return s.Lease()
+}
+
+// Every is the time between two heartbeats, or pings, in the design in use.
+func (s *Settings) Every() time.Duration {
+	if s.Design == Design33 {
+		return s.Ping.Interval
+	}
+	return s.Election.Delay
 }
 
 // StopBudget is the time COMMAND has to end once the mastership is lost: the

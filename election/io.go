@@ -179,13 +179,16 @@ func (g Guard) Open(now time.Duration) bool { return g.Until > now }
 
 // Event is something to do or to tell.
 type Event struct {
-	Type   EventType
-	Peer   heartbeat.InstanceID // whom it is about, if anyone
-	Name   string               // that peer's name
-	Addr   netip.AddrPort       // where that peer's cache listens, if known: EventMaster, EventSeal, EventSilent
-	Addrs  []netip.AddrPort     // EventBarrier: the caches to pull from
-	Epoch  uint64
-	State  heartbeat.State  // EventState: the new one
+	Type  EventType
+	Peer  heartbeat.InstanceID // whom it is about, if anyone
+	Name  string               // that peer's name
+	Addr  netip.AddrPort       // where that peer's cache listens, if known: EventMaster, EventSeal, EventSilent
+	Addrs []netip.AddrPort     // EventBarrier: the caches to pull from
+	Epoch uint64
+	State heartbeat.State // EventState: the new one
+
+	Position int // EventPosition, EventCollision: the place in the line
+
 	From   heartbeat.LogPos // EventLogLost: what is held here
 	To     heartbeat.LogPos // and what a peer had held; EventSealed: the end of the log
 	Detail string
@@ -227,6 +230,12 @@ const (
 	EventSealed        // the log has ended at To and is handed over
 	EventLogLost       // what a lost peer held, From to To, is not in this master's log
 	EventMaybeLost     // what the last master acknowledged may be missing here
+
+	// The 3.3 design has these besides.
+	EventPosition  // this slave took another place in the line: Position, 0 = none
+	EventOrder     // the order of promotion changed: Detail lists it, position 1 first
+	EventCollision // another instance keeps the place that is configured here
+	EventPromoting // no master is left: this instance becomes master
 	eventEnd
 )
 
@@ -236,6 +245,7 @@ var eventNames = [...]string{
 	"peer.deaf", "mute", "isolated", "clone", "fault", "settings.differ", "epoch.jump",
 	"stalled", "handover", "handover.failed", "no-candidate", "no-majority", "save.failed", "maintenance",
 	"sealed", "cache.lost", "cache.maybe-lost",
+	"position", "order", "position.taken", "promoting",
 }
 
 // String is the event's word in logs and in the API.

@@ -25,6 +25,7 @@ var levels = map[election.EventType]zerolog.Level{
 	election.EventEpoch:         zerolog.InfoLevel,
 	election.EventLogLost:       zerolog.ErrorLevel,
 	election.EventMaybeLost:     zerolog.WarnLevel,
+	election.EventCollision:     zerolog.WarnLevel,
 }
 
 var sentences = map[election.EventType]string{
@@ -46,11 +47,16 @@ var sentences = map[election.EventType]string{
 	election.EventSealed:        "The log has ended for the hand-over",
 	election.EventLogLost:       "Records of the cache are lost with the instance that held them",
 	election.EventMaybeLost:     "Acknowledged records of the cache may be lost",
+	election.EventCollision:     "Another instance has the slave position that is configured here",
+	election.EventOrder:         "The order of promotion has changed",
 }
 
 // log writes the line of an event. Promotion has two, as in the Java original.
 func (m *Manager) log(e election.Event) {
 	l := m.cfg.Log
+	if m.cfg.Positions && m.logPosition(e) {
+		return
+	}
 	switch e.Type {
 	case election.EventOpened:
 		l.Info().Uint64("epoch", e.Epoch).Msg("Promoted to Master node")
@@ -81,8 +87,31 @@ func (m *Manager) log(e election.Event) {
 	if e.State != 0 {
 		ev = ev.Stringer("state", e.State)
 	}
+	if e.Type == election.EventCollision { // over multicast several have the same name
+		ev = ev.Int("position", e.Position).Stringer("id", e.Peer)
+	}
 	if e.Detail != "" {
 		ev = ev.Str("detail", e.Detail)
 	}
 	ev.Msg(text)
+}
+
+// logPosition writes the lines that the 3.3 design has of its own.
+func (m *Manager) logPosition(e election.Event) bool {
+	l := m.cfg.Log
+	switch e.Type {
+	case election.EventPosition:
+		// The start has told of a configured one.
+		if e.Position > 0 && (m.placed || e.Position != m.cfg.Position) {
+			l.Info().Msgf("Assigning myself slave position %d", e.Position)
+		}
+		m.placed = true
+	case election.EventPromoting:
+		l.Trace().Msg("Master not available, promoting myself to master.")
+	case election.EventOpened:
+		l.Info().Msg("Promoting to MASTER")
+	default:
+		return false
+	}
+	return true
 }

@@ -44,14 +44,27 @@ type Work interface {
 	Stop(planned bool)
 }
 
+// Machine is the protocol: election.Machine, or position.Machine in the 3.3 design.
+type Machine interface {
+	Step(now time.Duration, in election.Input) election.Output
+	WakeAt() time.Duration
+	View(now time.Duration) election.View
+	CanHandOver(now time.Duration, to heartbeat.InstanceID) error
+}
+
+var _ Machine = (*election.Machine)(nil)
+
 // Config is what a manager is made of.
 type Config struct {
 	Election election.Config
 	Saved    election.State
-	Saver    Saver
-	Sender   Sender
-	Packets  <-chan listen.Received
-	Work     Work
+	// NewMachine makes the machine, which begins to listen at now. Nil: the
+	// machine is made from Election and Saved.
+	NewMachine func(now time.Duration) (Machine, error)
+	Saver      Saver
+	Sender     Sender
+	Packets    <-chan listen.Received
+	Work       Work
 	// LogAt says where this instance's copy of the cache's log stands. It is
 	// asked before each step, from the manager's goroutine, and must return at
 	// once. Nil: there is no cache.
@@ -62,6 +75,10 @@ type Config struct {
 	// or to seal, and the manager answers itself.
 	Barrier func(election.Event)
 	Seal    func(election.Event)
+	// Positions: the log speaks of slave positions, as the 3.3 design's does.
+	// Position is the one that is configured.
+	Positions bool
+	Position  int
 	// Observe is told every event, from the manager's goroutine; it must return
 	// at once. May be nil.
 	Observe func(election.Event)
@@ -75,7 +92,7 @@ type Config struct {
 type Manager struct {
 	cfg     Config
 	now     func() time.Duration
-	machine *election.Machine
+	machine Machine
 	calls   chan func() // to run on the manager's goroutine
 	done    chan struct{}
 	saves   chan save
@@ -83,6 +100,7 @@ type Manager struct {
 	guard   Guard
 	logAt   election.LogAt
 	started bool // the first heartbeat after listening has been sent
+	placed  bool // EventPosition was told
 	gone    bool // EventStopped was told
 }
 
@@ -109,11 +127,15 @@ func New(cfg Config) (*Manager, error) {
 		m.now = boottime.Now
 	}
 	m.guard.now = m.now
-	machine, err := election.New(cfg.Election, cfg.Saved, m.now())
+	var err error
+	if cfg.NewMachine != nil {
+		m.machine, err = cfg.NewMachine(m.now())
+	} else {
+		m.machine, err = election.New(cfg.Election, cfg.Saved, m.now())
+	}
 	if err != nil {
 		return nil, err
 	}
-	m.machine = machine
 	return m, nil
 }
 
@@ -222,7 +244,7 @@ func (m *Manager) send(msg election.Message) bool {
 		if errors.Is(err, heartbeat.ErrField) { // no fault of the network's
 			m.cfg.Log.Error().Err(err).Msg("A heartbeat cannot be built")
 		}
-		if err == nil && !m.started && msg.Packet.State != heartbeat.StateListening {
+		if err == nil && !m.cfg.Positions && !m.started && msg.Packet.State != heartbeat.StateListening {
 			m.started = true
 			m.cfg.Log.Info().Msg("Started broadcaster")
 			m.cfg.Log.Info().Msg("Failover Manager has started")

@@ -31,7 +31,13 @@ type wire struct {
 	rng   *rand.Rand
 	loss  float64
 	ends  map[netip.AddrPort]*end
-	codec *heartbeat.Codec
+	codec codec
+}
+
+// codec is heartbeat.Codec, or heartbeat.PingCodec.
+type codec interface {
+	Seal(dst []byte, p *heartbeat.Packet) ([]byte, error)
+	Open(b []byte, p *heartbeat.Packet) error
 }
 
 func newWire(t *testing.T, seed uint64) *wire {

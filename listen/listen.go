@@ -22,10 +22,18 @@ type Conn interface {
 	Run(ctx context.Context, fn func(b []byte, from netip.AddrPort, multicast bool)) error
 }
 
+// Codec turns bytes into a packet, which it overwrites. It is not called by two
+// goroutines at once.
+type Codec interface {
+	Open(b []byte, p *heartbeat.Packet) error
+}
+
+var _ Codec = (*heartbeat.Codec)(nil)
+
 // Config is what a Service needs.
 type Config struct {
 	Conn  Conn
-	Codec *heartbeat.Codec     // used by nobody else
+	Codec Codec                // used by nobody else
 	Self  heartbeat.InstanceID // whose packets are our own
 	// Buffer is how many packets wait in [Service.Packets] at most, 0 = 256.
 	Buffer int

@@ -41,6 +41,12 @@ func (n *Node) openCache(own netip.Addr) (err error) {
 		SocketTimeout: s.SocketTimeout, RingBytes: s.RingBytes, MaxInFlight: s.MaxInFlight,
 		OnEvent: n.observeCache, Log: n.o.Log,
 	}
+	if n.positions() {
+		cfg.TellPromise = true
+		if !s.Manual {
+			cfg.Beacon = &cache.Beacon{Group: s.Group, Port: s.Port, Interface: n.card, TTL: s.TTL}
+		}
+	}
 	if s.WhenAlone == config.AloneBlock {
 		cfg.WhenAlone = cache.AloneBlock
 		cfg.MinInStep = max(0, n.s.Election.Quorum-1)
@@ -52,6 +58,9 @@ func (n *Node) openCache(own netip.Addr) (err error) {
 		cfg.Caches = append(cfg.Caches, cache.Spec(c))
 	}
 	n.cache, err = cache.Open(cfg)
+	if err == nil && n.positions() {
+		n.rulers = newRulers(n.cache, n.s.Every())
+	}
 	if errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, syscall.EACCES) {
 		return fmt.Errorf("%w; choose another with failover.cache.bind", err)
 	}
@@ -79,7 +88,13 @@ func (n *Node) barrier(e election.Event) {
 	go func() {
 		ctx, cancel := context.WithTimeout(context.Background(), barrierTime)
 		defer cancel()
-		pos, err := n.cache.Barrier(ctx, e.Epoch, e.Addrs)
+		var pos cache.Pos
+		var err error
+		if n.rulers != nil {
+			err = n.rulers.pull(ctx)
+		} else {
+			pos, err = n.cache.Barrier(ctx, e.Epoch, e.Addrs)
+		}
 		if err != nil {
 			n.o.Log.Debug().Err(err).Msg("Not every peer's cache answered before the promotion")
 		}
@@ -129,25 +144,38 @@ func (r *replicated) Epoch(epoch uint64) {
 
 func (r *replicated) Stop(planned bool) {
 	r.n.ending.begin()
-	if !planned {
+	switch {
+	case planned:
+	case r.n.rulers != nil:
+		r.n.rulers.lose()
+	default:
 		r.n.cache.Release()
 	}
 	r.Work.Stop(planned)
 }
 
 func (r *replicated) promote(epoch uint64) {
-	err := r.n.cache.Promote(cache.Reign{Epoch: epoch, Instance: cache.InstanceID(r.n.id)})
+	var err error
+	if r.n.rulers != nil {
+		err = r.n.rulers.lead()
+	} else {
+		err = r.n.cache.Promote(cache.Reign{Epoch: epoch, Instance: cache.InstanceID(r.n.id)})
+	}
 	if err == nil {
 		return
 	}
 	r.n.o.Log.Error().Err(err).Uint64("epoch", epoch).Msg("The cache does not accept this reign; handing over")
 	go func() {
-		_ = r.n.manager.Tell(election.Handover{NoClaimFor: r.n.s.Lease(), Reason: "the cache does not accept this reign"})
+		_ = r.n.manager.Tell(election.Handover{NoClaimFor: r.n.s.Down(), Reason: "the cache does not accept this reign"})
 	}()
 }
 
 // follow tells the cache what the election tells of others.
 func (n *Node) follow(e election.Event) {
+	if n.rulers != nil {
+		n.rulers.heardOf(e)
+		return
+	}
 	switch e.Type {
 	case election.EventPeerJoined:
 		if e.Addr.IsValid() {
@@ -162,6 +190,26 @@ func (n *Node) follow(e election.Event) {
 
 // observeCache hears what happens to the cache, on a goroutine of the cache's.
 func (n *Node) observeCache(e cache.Event) {
+	if n.positions() {
+		n.observeRulers(e)
+	} else {
+		n.observeStreams(e)
+	}
+	n.tellCache(e)
+}
+
+// observeRulers passes on what the 3.3 design's reigns follow from.
+func (n *Node) observeRulers(e cache.Event) {
+	switch e.Type {
+	case cache.EventMember, cache.EventMemberGone:
+		n.rulers.member(e)
+	case cache.EventDeposed, cache.EventSealed:
+		n.rulers.deposed()
+	}
+}
+
+// observeStreams passes on what the election has to know.
+func (n *Node) observeStreams(e cache.Event) {
 	peer := heartbeat.InstanceID(e.Peer)
 	ofMaster := e.Epoch > 0 // else it is a slave's stream to us
 	switch e.Type {
@@ -180,7 +228,13 @@ func (n *Node) observeCache(e cache.Event) {
 	if e.Type == cache.EventDeposed || e.Type == cache.EventSealed {
 		_ = n.manager.Tell(election.Reigned{Epoch: e.Epoch})
 	}
+}
+
+// tellCache logs, and tells the API.
+func (n *Node) tellCache(e cache.Event) {
 	switch e.Type {
+	case cache.EventObituary, cache.EventRefused:
+		return // the election tells what follows from it
 	case cache.EventOutOfStep, cache.EventAlone:
 		n.missed[e.Name] = true
 	}
@@ -197,7 +251,13 @@ func (n *Node) observeCache(e cache.Event) {
 		delete(n.missed, e.Name)
 		delete(n.missed, "")
 	case cache.EventMember, cache.EventMemberGone, cache.EventSealed:
-		log.Str("name", e.Name).Stringer("addr", e.Addr).Msg(e.Type.String())
+		if e.Addr.IsValid() {
+			log = log.Stringer("addr", e.Addr)
+		}
+		if e.Name != "" {
+			log = log.Str("name", e.Name)
+		}
+		log.Msg(e.Type.String())
 		return
 	}
 	if e.Name != "" {

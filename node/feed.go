@@ -1,6 +1,8 @@
 package node
 
 import (
+	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -12,8 +14,9 @@ import (
 // feed turns the election's events into the API's, each complete with the
 // state it left the instance in.
 type feed struct {
-	name string
-	out  *admin.Feed
+	name   string
+	out    *admin.Feed
+	counts *counts
 
 	mu      sync.Mutex // guards all below
 	state   heartbeat.State
@@ -27,7 +30,7 @@ type feed struct {
 const subscriberBuffer = 256
 
 func newFeed(name string, since time.Time) *feed {
-	f := &feed{name: name, state: heartbeat.StateListening, since: since, hooks: map[chan election.Event]struct{}{}}
+	f := &feed{name: name, counts: newCounts(), state: heartbeat.StateListening, since: since, hooks: map[chan election.Event]struct{}{}}
 	f.out = admin.NewFeed(f.complete(admin.Event{}), subscriberBuffer)
 	return f
 }
@@ -46,6 +49,7 @@ func role(s heartbeat.State) string {
 
 // put takes in an event of the election. It does not block.
 func (f *feed) put(e election.Event) {
+	f.counts.put(e)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for h := range f.hooks {
@@ -58,6 +62,8 @@ func (f *feed) put(e election.Event) {
 	switch e.Type {
 	case election.EventBarrier, election.EventSeal, election.EventStopWork, election.EventStopped, election.EventLost:
 		return // the change of state tells it
+	case election.EventPosition, election.EventCollision:
+		out.Detail = strings.TrimSuffix(fmt.Sprintf("position %d: %s", e.Position, e.Detail), ": ")
 	case election.EventOpened:
 		f.epoch, f.master = e.Epoch, f.name
 	case election.EventEpoch:

@@ -15,7 +15,7 @@ type Master struct {
 	inFlight []mirror.Message
 }
 
-// Token is the fencing token: a store that refuses a token smaller than one it
+// Token is the fencing token, empty in the 3.3 design: a store that refuses a token smaller than one it
 // has seen, compared as text, refuses who was master before. It can grow during
 // a reign, so ask each time.
 func (m *Master) Token() string { return m.n.token(m.Epoch()) }

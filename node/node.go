@@ -25,6 +25,7 @@ import (
 	"github.com/interlok-ha/interlok-ha/heartbeat"
 	"github.com/interlok-ha/interlok-ha/internal/boottime"
 	"github.com/interlok-ha/interlok-ha/internal/mcast"
+	"github.com/interlok-ha/interlok-ha/internal/tcp"
 	"github.com/interlok-ha/interlok-ha/listen"
 	"github.com/interlok-ha/interlok-ha/mirror"
 	"github.com/interlok-ha/interlok-ha/profiler"
@@ -82,13 +83,18 @@ type Node struct {
 	started time.Time
 
 	store     *failover.Store
-	conn      *mcast.Conn
+	conn      wire
+	direct    *tcp.Conn // conn, if pings go by TCP
+	address   string    // 3.3: host:port, the name in its pings
+	card      string    // 3.3: the network interface that the caches meet on
+	rulers    *rulers   // 3.3: of the cache
 	cache     *cache.Cache
 	mirror    *mirror.Mirror
 	profiler  *profiler.Profiler
 	metrics   *metrics.Plugin
 	steps     *steps
 	reign     atomic.Uint64 // epoch under which the work was opened last
+	renewals  renewals
 	ending    ending
 	missed    map[string]bool // slaves out of step, "" for all; only for the goroutine of the cache's events
 	listen    *listen.Service
@@ -102,13 +108,18 @@ type Node struct {
 	quit func(error) // ends the run
 }
 
+// wire is the sockets of heartbeats or pings.
+type wire interface {
+	listen.Conn
+	broadcast.Conn
+	LocalAddr() netip.AddrPort
+	Close() error
+}
+
 // New makes an instance: it takes the lock of its state directory and opens
 // its sockets. The error says what to change. Call Run or Close.
 func New(o Options) (n *Node, err error) {
 	s := o.Settings
-	if s.Design != config.Design306 {
-		return nil, errors.New("the 3.3 design is not part of this version: leave failover.multicast.*, failover.socket.mode and failover.tcp.* out")
-	}
 	if len(o.Command) > 0 && o.Work != nil {
 		return nil, errors.New("node: both a command and a function are given as the work")
 	}
@@ -128,11 +139,14 @@ func New(o Options) (n *Node, err error) {
 		}
 	}()
 	_, _ = rand.Read(n.id[:]) // never fails
+	if n.positions() {
+		n.id = heartbeat.PingInstance(n.id, s.Election.Position > 0)
+	}
 	_, _ = rand.Read(n.secret[:])
 
 	var saved election.State
 	// A killed predecessor's keeper may still be ending its command.
-	n.store, saved, err = failover.OpenStore(s.StateDir, s.Lease())
+	n.store, saved, err = failover.OpenStore(s.StateDir, s.Down())
 	if errors.Is(err, failover.ErrRunning) {
 		return nil, fmt.Errorf("%s %w; choose another with --name%s", s.Name, err, sharedDir(s))
 	}
@@ -148,13 +162,16 @@ func New(o Options) (n *Node, err error) {
 	if pid, ok := answering(o.SocketPath); ok { // with another state directory
 		return nil, fmt.Errorf("%s %w (pid %d); choose another with --name", s.Name, failover.ErrRunning, pid)
 	}
-	if err := n.openNetwork(); err != nil {
+	open := n.openNetwork
+	if n.positions() {
+		open = n.openPings
+	}
+	if err := open(); err != nil {
 		return nil, err
 	}
 	if err := n.openProfiler(); err != nil {
 		return nil, err
 	}
-	cfg := n.electionConfig()
 	if n.work, err = newWork(n); err != nil {
 		return nil, err
 	}
@@ -162,15 +179,22 @@ func New(o Options) (n *Node, err error) {
 		return nil, err
 	}
 	n.feed = newFeed(s.Name, n.started)
-	n.manager, err = failover.New(failover.Config{
-		Election: cfg, Saved: saved, Saver: n.store, Sender: n.broadcast,
-		Packets: n.listen.Packets(), Work: &replicated{n.work, n}, Observe: n.observe, Log: o.Log,
-		LogAt: n.logAt, Barrier: n.barrier, Seal: n.seal,
-	})
+	cfg := failover.Config{
+		Saver: n.store, Sender: n.broadcast, Packets: n.listen.Packets(),
+		Work: &replicated{n.work, n}, Observe: n.observe, Log: o.Log,
+	}
+	if n.positions() {
+		cfg.NewMachine, cfg.Positions, cfg.Position = n.newPositions(saved), true, s.Election.Position
+		cfg.Barrier = n.barrier
+	} else {
+		cfg.Election, cfg.Saved = n.electionConfig(), saved
+		cfg.LogAt, cfg.Barrier, cfg.Seal = n.logAt, n.barrier, n.seal
+	}
+	n.manager, err = failover.New(cfg)
 	if err != nil {
 		return nil, err
 	}
-	n.admin, err = admin.New(admin.Config{Node: (*orders)(n), Caches: n.cacheAPI(), Steps: n.steps, SocketPath: o.SocketPath, Log: o.Log})
+	n.admin, err = admin.New(admin.Config{Node: (*orders)(n), Caches: n.cacheAPI(), Steps: n.steps, SocketPath: o.SocketPath, TCP: n.tcp(), Metrics: n.writeMetrics, Log: o.Log})
 	return n, err
 }
 
@@ -212,13 +236,14 @@ func (n *Node) openNetwork() (err error) {
 		return err
 	}
 	log.Info().Msg("Creating listener...")
-	n.conn, err = mcast.Open(mcast.Config{
+	conn, err := mcast.Open(mcast.Config{
 		Group: s.Network.Group, Port: s.Network.Port, Interface: s.Network.Interface,
 		TTL: s.Network.TTL, RequirePort: len(s.Network.Peers) > 0, Log: log,
 	})
 	if err != nil {
 		return err
 	}
+	n.conn = conn
 	if n.listen, err = listen.New(listen.Config{Conn: n.conn, Codec: in, Self: n.id, Drop: n.o.Drop, Log: log}); err != nil {
 		return err
 	}
@@ -284,7 +309,11 @@ func (n *Node) Run(ctx context.Context) error {
 		})
 	}
 	serve("listen", n.listen.Run)
-	n.o.Log.Info().Msg("Started listener")
+	if n.positions() {
+		serve("report", n.report)
+	} else {
+		n.o.Log.Info().Msg("Started listener")
+	}
 	serve("broadcast", n.broadcast.Run)
 	serve("cache", n.cache.Run)
 	serve("profiler", n.profiler.Run)
@@ -346,14 +375,18 @@ func (n *Node) observe(e election.Event) {
 			w.State(e.State, e.Epoch)
 		}
 	}
+	n.learn(e)
 	n.follow(e)
 	n.feed.put(e)
 }
 
 // token is the fencing token of this instance under an epoch: it compares as
-// text. A generation that was raised by hand outranks every token of generation
+// text; the 3.3 design has none. A generation that was raised by hand outranks every token of generation
 // 0, whose epochs begin with a 0.
 func (n *Node) token(epoch uint64) string {
+	if n.positions() { // a ping has no epoch
+		return ""
+	}
 	t := fmt.Sprintf("%020d-%s", epoch, n.id)
 	if n.s.Generation > 0 {
 		t = fmt.Sprintf("1%019d-%s", n.s.Generation, t)
@@ -367,6 +400,7 @@ func stdFile(f any) *os.File {
 	return file
 }
 
-func (n *Node) lease() time.Duration { return n.s.Lease() * 4 / 5 }
+// lease is how long one heartbeat lets a master work.
+func (n *Node) lease() time.Duration { return n.s.Down() * 4 / 5 }
 
 func now() time.Duration { return boottime.Now() }

@@ -41,7 +41,7 @@ func (o *orders) patience(ctx context.Context) (context.Context, context.CancelF
 	if _, ok := ctx.Deadline(); ok {
 		return ctx, func() {}
 	}
-	return context.WithTimeout(ctx, o.s.Workload.StopTimeout+o.s.Lease())
+	return context.WithTimeout(ctx, o.s.Workload.StopTimeout+o.s.Down()+o.s.Every())
 }
 
 // await reads events until done says so.
@@ -63,6 +63,9 @@ func (o *orders) Switchover(ctx context.Context, to string) (string, error) {
 	n := o.node()
 	ctx, cancel := o.patience(ctx)
 	defer cancel()
+	if n.positions() {
+		return n.switchPositions(ctx, to)
+	}
 	events, off := n.feed.hook()
 	defer off()
 	v, err := n.manager.View()
@@ -213,7 +216,7 @@ func (o *orders) Drain(ctx context.Context, force bool) error {
 	}
 	others := false
 	for _, p := range v.Peers {
-		others = others || p.Eligible && p.Confirmed && v.Maintenance == 0
+		others = others || n.serves(p) && p.Confirmed && v.Maintenance == 0
 	}
 	if !others && !force {
 		return refuse(admin.KindRefused, "no other instance may become master", "nobody would work: add --force if that is meant")
@@ -232,12 +235,17 @@ func (o *orders) Drain(ctx context.Context, force bool) error {
 		return err
 	}
 	// The order is carried out; a moment more, and its effect can be told.
-	soon, done := context.WithTimeout(ctx, n.s.Election.Delay)
+	soon, done := context.WithTimeout(ctx, n.s.Every())
 	defer done()
 	_ = await(soon, events, "the next master", func(e election.Event) (bool, error) {
 		return e.Type == election.EventMaster && !e.Peer.IsZero(), nil
 	})
 	return n.stillServed(ctx, ordered, force)
+}
+
+// serves reports whether a peer works or may do so next.
+func (n *Node) serves(p election.PeerView) bool {
+	return p.Eligible || n.positions() && isMaster(p.State)
 }
 
 // stillServed looks, after a drain, for an instance that said since then that
@@ -247,15 +255,15 @@ func (n *Node) stillServed(ctx context.Context, ordered time.Duration, force boo
 	if force {
 		return nil
 	}
-	look := time.NewTicker(n.s.Election.Delay / 4)
+	look := time.NewTicker(n.s.Every() / 4)
 	defer look.Stop()
-	for now() < ordered+2*n.s.Election.Delay {
+	for now() < ordered+2*n.s.Every() {
 		v, err := n.manager.View()
 		if err != nil {
 			return unavailable(err)
 		}
 		for _, p := range v.Peers {
-			if p.Eligible && p.Age < now()-ordered {
+			if n.serves(p) && p.Age < now()-ordered {
 				return nil
 			}
 		}
@@ -305,7 +313,7 @@ func (o *orders) Promote(ctx context.Context, force bool) error {
 		return refuse(admin.KindIneligible, "this instance is a witness (failover.candidate=false)", "")
 	case v.Drained:
 		return refuse(admin.KindIneligible, "this instance is drained", "interlok-ha resume")
-	case !v.Follow.Instance.IsZero() && !force:
+	case !v.Follow.Instance.IsZero() && (!force || n.positions()):
 		return refuse(admin.KindRefused, "there is a master", "hand over with: interlok-ha switchover")
 	}
 	if err := n.manager.Tell(election.Promote{Force: force}); err != nil {
@@ -318,6 +326,9 @@ func (o *orders) Promote(ctx context.Context, force bool) error {
 
 // Maintenance forbids claims in the whole cluster for d; 0 allows them again.
 func (o *orders) Maintenance(_ context.Context, d time.Duration) error {
+	if o.node().positions() {
+		return refuse(admin.KindRefused, "the 3.3 design has no maintenance: its pings cannot tell it", "drain the slaves, one by one")
+	}
 	if err := o.manager.Tell(election.SetMaintenance{For: d}); err != nil {
 		return unavailable(err)
 	}

@@ -18,7 +18,7 @@ import (
 
 // probe asks the host of a silent peer whether it refuses connections to it.
 func (n *Node) probe(peer heartbeat.InstanceID, addr netip.AddrPort) {
-	c, err := net.DialTimeout("tcp", addr.String(), n.s.Lease()/4)
+	c, err := net.DialTimeout("tcp", addr.String(), n.s.Down()/4)
 	if errors.Is(err, syscall.ECONNREFUSED) {
 		_ = n.manager.Tell(election.Refused{Peer: peer})
 	}
@@ -26,7 +26,7 @@ func (n *Node) probe(peer heartbeat.InstanceID, addr netip.AddrPort) {
 		return
 	}
 	defer func() { _ = c.Close() }()
-	_ = c.SetReadDeadline(time.Now().Add(n.s.Election.Delay)) // a live one waits to be asked
+	_ = c.SetReadDeadline(time.Now().Add(n.s.Every())) // a live one waits to be asked
 	if o, err := cache.ReadObituary(c); err == nil {
 		n.died(o)
 	}

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -12,6 +13,9 @@ import (
 // the first key signs, all are accepted. If the file is at fault the keys stay
 // as they are, and the error says what to mend. Not from two goroutines at once.
 func (n *Node) ReloadKeys() error {
+	if n.positions() {
+		return errors.New("read keys: the 3.3 design has none")
+	}
 	keys, err := n.s.RereadKeys()
 	if err != nil {
 		return err

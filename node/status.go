@@ -55,28 +55,39 @@ func (n *Node) Status() admin.Status {
 		Workload: n.work.Status(),
 		Packets:  n.packets(),
 	}
+	own := n.conn.LocalAddr().String()
+	if n.positions() {
+		st.Settings.DelayMs, st.Settings.Retries = s.Ping.Interval.Milliseconds(), 0
+		st.Settings.TimeoutMs = s.Ping.Timeout.Milliseconds()
+		st.PromotionOrder = n.line(v)
+		own = n.address
+	}
 	if v.Maintenance > 0 {
 		until := admin.Time{Time: time.Now().Add(v.Maintenance)}
 		st.Instance.MaintenanceUntil = &until
 	}
 	if isMaster(v.State) {
-		st.Master = &admin.Master{Name: s.Name, ID: n.id.String(), Epoch: v.Epoch, Address: n.conn.LocalAddr().String()}
+		st.Master = &admin.Master{Name: s.Name, ID: n.id.String(), Epoch: v.Epoch, Address: own}
 	} else if !v.Follow.Instance.IsZero() {
 		st.Master = &admin.Master{ID: v.Follow.Instance.String(), Epoch: v.Follow.Epoch, LastContactMs: v.FollowAge.Milliseconds()}
 		st.Instance.Epoch = max(st.Instance.Epoch, v.Follow.Epoch)
 	}
 	for _, p := range v.Peers {
+		addr := p.Addr.String()
+		if n.direct != nil { // it dialled from any port
+			addr = p.Name
+		}
 		if st.Master != nil && st.Master.ID == p.ID.String() {
-			st.Master.Name, st.Master.Address = p.Name, p.Addr.String()
+			st.Master.Name, st.Master.Address = p.Name, addr
 		}
 		candidate := p.Flags.Has(heartbeat.FlagCandidate)
 		said, word := p.State, stateWord(p.State, p.Flags.Has(heartbeat.FlagDrained), v.Maintenance > 0)
-		if p.Age > n.s.Lease() { // nobody knows what it is by now
+		if p.Age > n.s.Down() { // nobody knows what it is by now
 			said, word = heartbeat.StateSlave, "silent"
 		}
 		st.Peers = append(st.Peers, admin.Peer{
 			Name: p.Name, ID: p.ID.String(), Role: role(said), Position: p.Position, Epoch: p.Epoch,
-			LastContactMs: p.Age.Milliseconds(), Address: p.Addr.String(), CacheSeq: p.Log.N,
+			LastContactMs: p.Age.Milliseconds(), Address: addr, CacheSeq: p.Log.N,
 			State:     word,
 			Candidate: &candidate,
 		})
@@ -90,7 +101,10 @@ func (n *Node) Status() admin.Status {
 }
 
 func (n *Node) alarms(v election.View) (list []string) {
-	if len(n.s.Keys) == 0 {
+	switch {
+	case n.positions():
+		list = append(list, "the 3.3 design has no key: anyone on this network can take mastership")
+	case len(n.s.Keys) == 0:
 		list = append(list, "no key: anyone on this network can take mastership")
 	}
 	if v.Fault != "" {
@@ -102,9 +116,20 @@ func (n *Node) alarms(v election.View) (list []string) {
 	if v.Isolated {
 		list = append(list, "no peer is heard any more; if they are really gone: promote --force")
 	}
+	if n.positions() { // a name says no more than host and port
+		if v.Unhealthy && !isMaster(v.State) { // and nobody else sees it
+			list = append(list, "this instance is silent and in no line: its health check fails, or its command failed too often")
+		}
+		if n.direct != nil && time.Since(n.started) > n.s.Ping.Timeout {
+			for _, name := range n.rulers.strangers(v.Peers) {
+				list = append(list, "no ping of "+name+" has come, whose cache is heard: is each of the two in failover.tcp.peers of the other?")
+			}
+		}
+		return list
+	}
 	names := map[string]bool{n.s.Name: true}
 	for _, p := range v.Peers {
-		if names[p.Name] && p.Age < n.s.Lease() {
+		if names[p.Name] && p.Age < n.s.Down() {
 			list = append(list, "two live instances have the name "+p.Name+", one of them at "+p.Addr.String())
 		}
 		names[p.Name] = true

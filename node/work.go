@@ -50,7 +50,11 @@ func newWork(n *Node) (work, error) {
 	if err := workload.BecomeSubreaper(); err != nil {
 		return nil, err
 	}
-	return &command{inbox: newInbox(), n: n, sup: sup, tokenFile: filepath.Join(n.s.StateDir, "token")}, nil
+	c := &command{inbox: newInbox(), n: n, sup: sup}
+	if !n.positions() {
+		c.tokenFile = filepath.Join(n.s.StateDir, "token")
+	}
+	return c, nil
 }
 
 // noWork is an instance that only holds the role. While it has it, a keeper
@@ -111,7 +115,7 @@ func (w *noWork) Run(ctx context.Context) error {
 
 func (w *noWork) start() *workload.Process {
 	n := w.n
-	if !n.o.Keeper {
+	if !n.o.Keeper || n.positions() { // there the keeper of no command has nothing to tell
 		return nil
 	}
 	if workload.UnderBareKeeper(n.o.Environ) {
@@ -195,14 +199,14 @@ func (w *command) Guard(g election.Guard) {
 		w.n.o.Log.Error().Msg("The keeper does not answer; handing over")
 		p.Kill()
 		go func() {
-			_ = w.n.manager.Tell(election.Handover{NoClaimFor: w.n.s.Lease(), Reason: "the keeper does not answer"})
+			_ = w.n.manager.Tell(election.Handover{NoClaimFor: w.n.s.Down(), Reason: "the keeper does not answer"})
 		}()
 	}
 }
 
 // deaf reports whether the keeper has surely not answered for too long.
 func (w *command) deaf(p keeper, now time.Duration) bool {
-	patience := max(w.n.lease()/2, w.n.s.Election.Delay*3/2)
+	patience := max(w.n.lease()/2, w.n.s.Every()*3/2)
 	select {
 	case <-p.Started():
 	default: // on a busy machine a process is long in coming, and nothing works yet that it should end
@@ -216,7 +220,7 @@ func (w *command) deaf(p keeper, now time.Duration) bool {
 	if w.silent.CompareAndSwap(0, int64(now)) {
 		return false
 	}
-	return now-time.Duration(w.silent.Load()) >= w.n.s.Election.Delay/2
+	return now-time.Duration(w.silent.Load()) >= w.n.s.Every()/2
 }
 
 // keeper is what deaf asks of a workload.Process.
@@ -276,6 +280,9 @@ func (w *command) Abandon() bool {
 func (w *command) set(state string) { w.state.Store(&state) }
 
 func (w *command) writeToken() {
+	if w.tokenFile == "" {
+		return
+	}
 	if err := workload.WriteTokenFile(w.tokenFile, w.n.token(w.epoch)); err != nil {
 		w.n.o.Log.Error().Err(err).Msg("Token file not written")
 	}

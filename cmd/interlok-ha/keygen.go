@@ -19,7 +19,8 @@ func (a *app) keygenVerb() *cobra.Command {
 		Short: "Draw a key for failover.key.file",
 		Long: `Draw a random key and print it. All instances of a cluster need the same one:
 write it to a file that only their user can read, and name that file in
-failover.key.file. --out makes such a file; it never replaces one.`,
+failover.key.file. --out makes such a file; it never replaces one. What it draws
+will also do as a token for failover.admin.token.file.`,
 		Args: noArgs,
 	}
 	cmd.Flags().StringVar(&out, "out", "", "write the key to a new `FILE`, mode 0600, instead")

@@ -49,6 +49,13 @@ func statusTable(w io.Writer, st style, s admin.Status, now time.Time) {
 	} else {
 		line("master", st.yellow("none known"))
 	}
+	if len(s.PromotionOrder) > 0 {
+		var places []string
+		for _, p := range s.PromotionOrder {
+			places = append(places, fmt.Sprintf("%d %s", p.Position, p.Name))
+		}
+		line("next", strings.Join(places, ", "))
+	}
 	if until := s.Instance.MaintenanceUntil; until != nil {
 		line("", st.yellow("maintenance until "+until.Local().Format(time.DateTime)+": nobody claims"))
 	}
@@ -105,12 +112,17 @@ func statusTable(w io.Writer, st style, s admin.Status, now time.Time) {
 
 func settingsText(s admin.Settings) string {
 	parts := []string{"design " + s.Design}
-	if s.DelayMs > 0 {
+	switch {
+	case s.TimeoutMs > 0:
+		parts = append(parts, fmt.Sprintf("ping %d ms, timeout %d ms", s.DelayMs, s.TimeoutMs))
+	case s.DelayMs > 0:
 		parts = append(parts, fmt.Sprintf("delay %d ms × %d", s.DelayMs, s.Retries))
 	}
-	if s.Quorum > 0 {
+	switch {
+	case s.TimeoutMs > 0:
+	case s.Quorum > 0:
 		parts = append(parts, fmt.Sprintf("quorum %d", s.Quorum))
-	} else {
+	default:
 		parts = append(parts, "no quorum")
 	}
 	if s.Authenticated {

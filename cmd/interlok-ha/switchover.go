@@ -15,7 +15,10 @@ func (a *app) switchoverVerb() *cobra.Command {
 		Short: "Hand mastership over, and wait until the new master is heard",
 		Long: `Hand mastership over: the master stops its work first, then the other starts.
 The old master becomes a slave. With failover.key any instance can be asked,
-without one only the master.`,
+without one only the master.
+
+In the 3.3 design only the master can be asked, and --to takes only the slave at
+position 1, by its host:port or its id.`,
 		Args: noArgs,
 	}
 	t := a.targetFlags(cmd)

@@ -26,21 +26,22 @@ var floors = [][]string{
 	{"config"},
 	{"admin", "workload", "weave"},
 	{"failover", "mirror"},
+	{"election/position"},
 	{"election", "broadcast", "listen", "profiler/metrics", "profiler/log", "weave/hook"},
 	{"profiler/httphook", "profiler/watermill", "profiler/franz", "profiler/grpc", "profiler/cloudevents", "profiler/otel"},
 	{"heartbeat", "cache", "profiler"},
-	{"internal/mcast"},
+	{"internal/mcast", "internal/tcp"},
 	{"internal/boottime"},
 }
 
 // outside are rooms that only tests and measurements use: nobody of the house
 // imports them.
-var outside = []string{"election/electiontest", "cache/cachetest", "profiler/profilertest", "internal/house", "test", "bench"}
+var outside = []string{"election/electiontest", "election/position/positiontest", "cache/cachetest", "profiler/profilertest", "internal/house", "test", "bench"}
 
 // only says who alone may import a library.
 var only = map[string][]string{
-	"golang.org/x/net/ipv4":            {"internal/mcast"},
-	"golang.org/x/net/ipv6":            {"internal/mcast"},
+	"golang.org/x/net/ipv4":            {"internal/mcast", "internal/tcp"},
+	"golang.org/x/net/ipv6":            {"internal/mcast", "internal/tcp"},
 	"github.com/hashicorp/memberlist":  {"cache"},
 	"github.com/hashicorp/golang-lru":  {"cache"},
 	"github.com/spf13/cobra":           {"cmd/interlok-ha"},
@@ -61,7 +62,7 @@ var tight = map[string][]string{
 var bare = []string{"profiler"}
 
 // core are the rooms without surroundings.
-var core = []string{"election", "heartbeat"}
+var core = []string{"election", "election/position", "heartbeat"}
 
 // barred from the core, with all that lies below these paths.
 var barred = []string{"net", "os", "sync", "context", "math/rand", "github.com/rs/zerolog"}

@@ -184,3 +184,12 @@ func family(a netip.Addr) string {
 	}
 	return "IPv6"
 }
+
+// Choose is the interface that [Open] would take. It opens nothing.
+func Choose(group netip.Addr, port uint16, name string) (Interface, error) {
+	here, err := thisHost()
+	if err != nil {
+		return Interface{}, fmt.Errorf("list network interfaces: %w", err)
+	}
+	return here.choose(group.Unmap(), port, name)
+}

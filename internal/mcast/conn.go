@@ -28,6 +28,7 @@ type Config struct {
 	Interface   string     // name of a network interface; "" = where the route to the group leads
 	TTL         int        // of multicast packets, 1 to 255 (IPv6: hop limit)
 	RequirePort bool       // fail if the unicast socket cannot have Port
+	LeavePort   bool       // leave Port of the unicast socket to other programs, and take any
 	Log         zerolog.Logger
 }
 
@@ -144,7 +145,11 @@ func (c *Conn) openUnicast(cfg Config) error {
 	if c.ifi.Addr.Is6() {
 		network = "udp6"
 	}
-	conn, err := net.ListenUDP(network, net.UDPAddrFromAddrPort(netip.AddrPortFrom(c.ifi.Addr, cfg.Port)))
+	port := cfg.Port
+	if cfg.LeavePort {
+		port = 0
+	}
+	conn, err := net.ListenUDP(network, net.UDPAddrFromAddrPort(netip.AddrPortFrom(c.ifi.Addr, port)))
 	if err != nil && cfg.RequirePort {
 		return fmt.Errorf("bind to %v port %d for the heartbeats of failover.peers: %w; choose another failover.port", c.ifi.Addr, cfg.Port, err)
 	}

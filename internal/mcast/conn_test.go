@@ -179,6 +179,25 @@ func TestTooLongIsNotCutToAValidLength(t *testing.T) {
 	})
 }
 
+// One that leaves the port is heard all the same, and who needs it may have it.
+func TestLeavePort(t *testing.T) {
+	families(t, func(t *testing.T, cfg Config) {
+		leave := cfg
+		leave.LeavePort = true
+		a, _ := open(t, leave)
+		b, got := open(t, cfg)
+		if a.LocalAddr().Port() == cfg.Port || b.LocalAddr().Port() != cfg.Port {
+			t.Errorf("ports %v and %v, want only the second to have %d", a.LocalAddr(), b.LocalAddr(), cfg.Port)
+		}
+		if err := a.Multicast([]byte("x")); err != nil {
+			t.Fatal(err)
+		}
+		if p := <-got; p.data != "x" || p.from != a.LocalAddr() {
+			t.Errorf("got %+v", p)
+		}
+	})
+}
+
 func TestRequirePort(t *testing.T) {
 	cfg := loopback(t, false)
 	cfg.RequirePort = true

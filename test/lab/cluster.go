@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -40,6 +41,9 @@ type Cluster struct {
 	Group   netip.Addr
 	Port    uint16
 	set     []string
+	pings   bool // of the 3.3 design, by multicast
+	tcp     bool // likewise, by TCP
+	ports   []int
 	keys    []heartbeat.Key // of failover.key in set, so that the test can listen
 	journal string
 
@@ -75,6 +79,29 @@ func New(t testing.TB, set ...string) *Cluster {
 	}
 	t.Cleanup(c.end)
 	return c
+}
+
+// NewPings is New for the 3.3 design; with tcp its pings go by TCP, and each
+// instance has the port that Cluster.PingPort tells.
+func NewPings(t testing.TB, tcp bool, set ...string) *Cluster {
+	t.Helper()
+	c := New(t, set...)
+	c.pings, c.tcp = !tcp, tcp
+	return c
+}
+
+// PingPort is where the n-th instance that is started takes pings, from 0. It
+// was free when it was asked for first, and is none that the kernel gives away.
+func (c *Cluster) PingPort(n int) int {
+	c.t.Helper()
+	const first, most = 4000, 28000
+	for at := (int(c.Port)*8 + len(c.ports)) % most; len(c.ports) <= n; at = (at + 1) % most {
+		if l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", first+at)); err == nil {
+			_ = l.Close()
+			c.ports = append(c.ports, first+at)
+		}
+	}
+	return c.ports[n]
 }
 
 // Beside makes a cluster on the group and port of another.
@@ -144,6 +171,7 @@ type Run struct {
 	Prefix  []string // words before the program, such as ip netns exec X
 	Env     []string
 	Console bool // the log is for people, not JSON
+	Trace   bool // and has everything
 	// Interface is lo if empty.
 	Interface string
 }
@@ -168,14 +196,12 @@ func (c *Cluster) Run(r Run) *Instance {
 	if len(program) == 0 {
 		program = []string{binary, "run"}
 	}
-	args := slices.Concat(r.Prefix, program, []string{
-		"--log-format", format, "--name", r.Name, "--cluster", c.Name,
-		"--set", "failover.interface=" + r.Interface,
-		"--set", "failover.group=" + c.Group.String(),
-		"--set", fmt.Sprintf("failover.port=%d", c.Port),
-		"--set", "failover.state.dir=" + c.StateDir(r.Name),
-	})
-	for _, kv := range slices.Concat(c.set, r.Set) {
+	args := slices.Concat(r.Prefix, program, []string{"--log-format", format, "--name", r.Name, "--cluster", c.Name})
+	if r.Trace {
+		args = append(args, "--log-level", "trace")
+	}
+	own := append(c.network(), "failover.interface="+r.Interface, "failover.state.dir="+c.StateDir(r.Name))
+	for _, kv := range slices.Concat(own, c.set, r.Set) {
 		args = append(args, "--set", kv)
 	}
 	if len(r.Command) > 0 {
@@ -187,6 +213,19 @@ func (c *Cluster) Run(r Run) *Instance {
 	}
 	c.instances = append(c.instances, i)
 	return i
+}
+
+// network is the settings that say where the instances meet.
+func (c *Cluster) network() []string {
+	if !c.pings && !c.tcp {
+		return []string{"failover.group=" + c.Group.String(), fmt.Sprintf("failover.port=%d", c.Port)}
+	}
+	set := []string{"failover.cache.group=" + c.Group.String(), fmt.Sprintf("failover.cache.port=%d", c.Port-12000)}
+	if c.pings {
+		return append(set, "failover.multicast.group="+c.Group.String(), fmt.Sprintf("failover.multicast.port=%d", c.Port))
+	}
+	return append(set, "failover.socket.mode=tcp", "failover.tcp.host=127.0.0.1",
+		fmt.Sprintf("failover.tcp.port=%d", c.PingPort(len(c.instances))))
 }
 
 // StateDir is the state directory of an instance.
