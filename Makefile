@@ -1,7 +1,7 @@
 # `make check` is what the CI runs. `make nightly` is the same with full counts.
 TOOL = go tool -modfile=tools/go.mod
 
-.PHONY: check test race lint fuzz sim model e2e netns bench-idle bench-cache bench-cache-short bench-hooks crash demo nightly build
+.PHONY: check test race lint fuzz sim model e2e netns chaos bench-idle bench-cache bench-cache-short bench-hooks crash demo nightly build
 
 check:
 	bash .ci/run
@@ -32,6 +32,12 @@ e2e:
 
 netns:
 	go test -count=1 ./test/netns -netns
+
+# Faults at random, without a quorum and with one: MINUTES each, from SEED.
+MINUTES = 5
+SEED = 1
+chaos:
+	go test -count=1 -v -timeout=0 ./test/chaos -run Chaos -chaos -minutes=$(MINUTES) -seed=$(SEED)
 
 bench-idle:
 	go test -run='^$$' -bench=Idle -benchtime=1x ./test/e2e -idle=30s

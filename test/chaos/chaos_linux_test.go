@@ -1,0 +1,62 @@
+package chaos
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"testing"
+	"time"
+
+	"github.com/interlok-ha/interlok-ha/test/lab"
+)
+
+var (
+	wanted  = flag.Bool("chaos", false, "make network namespaces and break things")
+	minutes = flag.Float64("minutes", 0.5, "how long each of the two plays lasts")
+	seed    = flag.Uint64("seed", 1, "of the driver and of the switch")
+)
+
+// TestMain runs no tests in a process that was started as something else.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 {
+		switch os.Args[1] {
+		case workerVerb:
+			os.Exit(workerMain(os.Args[2:]))
+		case switchVerb:
+			os.Exit(switchMain(os.Args[2:]))
+		case plainVerb:
+			os.Exit(plainMain(os.Args[2:]))
+		}
+	}
+	os.Exit(lab.Main(m, sweep))
+}
+
+func needAll(t *testing.T) {
+	t.Helper()
+	if !*wanted || !lab.IsRoot() {
+		t.Skip("chaos needs root, and makes network namespaces: as root, make chaos")
+	}
+	for _, tool := range []string{"ip", "nsenter", "unshare"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			t.Skipf("no %s here (Debian: iproute2, util-linux)", tool)
+		}
+	}
+}
+
+// TestChaos is the promise, without a quorum and with one.
+func TestChaos(t *testing.T) {
+	needAll(t)
+	for _, quorum := range []bool{false, true} {
+		t.Run(fmt.Sprintf("quorum %v", quorum), func(t *testing.T) {
+			p := newPlay(t, lab.Binary(), quorum, *seed)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Duration(*minutes*float64(time.Minute)))
+			defer cancel()
+			p.run(ctx, kinds)
+			for _, fault := range p.end() {
+				t.Error(fault)
+			}
+		})
+	}
+}

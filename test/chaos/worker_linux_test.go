@@ -1,0 +1,112 @@
+package chaos
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/interlok-ha/interlok-ha/examples/orders/shop"
+	"github.com/interlok-ha/interlok-ha/internal/boottime"
+)
+
+const (
+	workerVerb = "chaos-worker"
+	beatEvery  = 5 * time.Millisecond
+)
+
+// workerMain is a process of this test binary that is the COMMAND: it beats in
+// the journal for as long as it lives, and does orders until it is told to end.
+func workerMain(args []string) int {
+	f := flag.NewFlagSet(workerVerb, flag.ExitOnError)
+	journal := f.String("journal", "", "")
+	market := f.String("market", "", "")
+	_ = f.Parse(args)
+
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	out, err := os.OpenFile(*journal, os.O_APPEND|os.O_WRONLY|os.O_CREATE, 0o600)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, workerVerb+":", err)
+		return 125
+	}
+	name := os.Getenv("INTERLOK_HA_INSTANCE")
+	write := func(what string) {
+		// One write of one line: O_APPEND keeps lines of several processes whole.
+		fmt.Fprintf(out, "%s %s %s %d %d\n", what, name, token(), os.Getpid(), boottime.Now())
+	}
+	write("start")
+	var wg sync.WaitGroup
+	done := make(chan struct{})
+	wg.Go(func() {
+		tick := time.NewTicker(beatEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				write("beat")
+			case <-done:
+				write("end")
+				return
+			}
+		}
+	})
+	defer wg.Wait()
+	defer close(done)
+	for ctx.Err() == nil {
+		if err := trade(ctx, name, *market); err != nil && !errors.Is(err, shop.ErrStale) {
+			fmt.Fprintln(os.Stderr, workerVerb+":", err)
+			return 1
+		}
+		select { // an older token than another's: wait for a greater one, or for the end
+		case <-time.After(10 * time.Millisecond):
+		case <-ctx.Done():
+		}
+	}
+	return 0
+}
+
+// token is the one now: it can grow during a reign.
+func token() string {
+	if b, err := os.ReadFile(os.Getenv("INTERLOK_HA_TOKEN_FILE")); err == nil {
+		return strings.TrimSpace(string(b))
+	}
+	return os.Getenv("INTERLOK_HA_TOKEN")
+}
+
+// trade does orders until ctx ends or something fails. It checks nothing before
+// it writes: here the sink alone stands between a late write and harm.
+func trade(ctx context.Context, name, market string) error {
+	c, err := shop.Dial(market, market)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = c.Close() }()
+	a := shop.Attachment{Token: token(), Instance: name, PID: os.Getpid(), Started: boottime.Now()}
+	if err := c.Attach(a); err != nil {
+		return err
+	}
+	for ctx.Err() == nil {
+		o, ok, err := c.Take(ctx, a.Token)
+		if err != nil || !ok {
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		w := shop.Write{ID: o.ID(), Token: a.Token, Invoice: shop.Invoice{Order: o.ID()}}
+		if _, err := c.Write(context.WithoutCancel(ctx), w); err != nil {
+			return err
+		}
+		if err := c.Ack(a.Token, o.Number); err != nil {
+			return err
+		}
+	}
+	return c.Leave(a)
+}
