@@ -1,11 +1,13 @@
 package chaos
 
 import (
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"testing"
 	"time"
 
@@ -16,6 +18,9 @@ var (
 	wanted  = flag.Bool("chaos", false, "make network namespaces and break things")
 	minutes = flag.Float64("minutes", 0.5, "how long each of the two plays lasts")
 	seed    = flag.Uint64("seed", 1, "of the driver and of the switch")
+	only    = flag.String("only", "", "the only fault to make, by its name")
+	program = flag.String("program", "", "in place of the one that is built from this source")
+	mutants = flag.Int("mutants", 0, "how many guards to take out, from the first of the list on")
 )
 
 // TestMain runs no tests in a process that was started as something else.
@@ -50,7 +55,14 @@ func TestChaos(t *testing.T) {
 	needAll(t)
 	for _, quorum := range []bool{false, true} {
 		t.Run(fmt.Sprintf("quorum %v", quorum), func(t *testing.T) {
-			p := newPlay(t, lab.Binary(), quorum, *seed)
+			kinds := kinds
+			if *only != "" {
+				kinds = slices.DeleteFunc(slices.Clone(kinds), func(f fault) bool { return f.name != *only })
+			}
+			if len(kinds) == 0 {
+				t.Fatalf("there is no fault %q", *only)
+			}
+			p := newPlay(t, cmp.Or(*program, lab.Binary()), quorum, *seed)
 			ctx, cancel := context.WithTimeout(t.Context(), time.Duration(*minutes*float64(time.Minute)))
 			defer cancel()
 			p.run(ctx, kinds)

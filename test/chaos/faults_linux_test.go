@@ -43,7 +43,7 @@ var kinds = []fault{
 		return p.wire(rule{Delay: 20 * time.Millisecond, Jitter: 200 * time.Millisecond, Double: 20})
 	}},
 	{"card down", (*play).unplug},
-	{"another address", (*play).readdress},
+	{"another address for a while", (*play).readdress},
 	{"no file descriptor left", (*play).descriptors},
 	{"state directory full", (*play).full},
 }
@@ -162,13 +162,21 @@ func (p *play) unplug(on int) func() {
 	return func() { p.w.up(on) }
 }
 
-// readdress gives the node another address, for good.
+// readdress gives the node another address, and then its first one again. Not
+// for good: an instance sends from the address that it found when it started,
+// and one that lost it is mute until it is started again.
 func (p *play) readdress(on int) func() {
 	if p.w.dead[on] {
 		return nil
 	}
-	p.w.address(on, on+(p.w.addrs[on]-on+nodes)%(80*nodes))
-	return func() {}
+	p.w.address(on, on+nodes)
+	return func() {
+		p.t.Helper()
+		if p.w.dead[on] {
+			p.w.up(on) // or it takes no route
+		}
+		p.w.address(on, on)
+	}
 }
 
 // wire adds rules to the switch.
