@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strconv"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -54,8 +57,20 @@ type Interface struct {
 }
 
 // Conn is a pair of open sockets. Its methods are safe for concurrent use;
-// [Conn.Run] may run once at a time.
+// [Conn.Run] may run once at a time. While it runs, other sockets take the place
+// of those whose address or interface is gone.
 type Conn struct {
+	cfg   Config
+	every time.Duration // see lookEvery
+	now   atomic.Pointer[sockets]
+	look  chan struct{} // a send failed: is the address still there?
+
+	mu     sync.Mutex // guards what follows, and changes of now
+	closed bool
+}
+
+// sockets are those of one address.
+type sockets struct {
 	ifi     Interface
 	to      netip.AddrPort // group and port, with the zone of the interface
 	local   netip.AddrPort
@@ -71,17 +86,35 @@ func Open(cfg Config) (*Conn, error) {
 		return nil, fmt.Errorf("open heartbeat sockets: %w", err)
 	}
 	cfg.Group = cfg.Group.Unmap()
-	here, err := thisHost()
-	if err != nil {
-		return nil, fmt.Errorf("list network interfaces: %w", err)
-	}
-	ifi, err := here.choose(cfg.Group, cfg.Port, cfg.Interface)
+	ifi, err := Choose(cfg.Group, cfg.Port, cfg.Interface)
 	if err != nil {
 		return nil, err
 	}
-	c := &Conn{ifi: ifi, to: netip.AddrPortFrom(cfg.Group, cfg.Port)}
+	own := cfg.Port
+	if cfg.LeavePort {
+		own = 0
+	}
+	s, err := openSockets(cfg, ifi, own)
+	if err != nil {
+		return nil, err
+	}
+	cfg.Interface = ifi.Name // it stays the same, wherever the route leads later
+	c := &Conn{cfg: cfg, every: lookEvery, look: make(chan struct{}, 1)}
+	c.now.Store(s)
+	cfg.Log.Info().Str("interface", ifi.Name).Stringer("address", s.local).
+		Stringer("group", netip.AddrPortFrom(cfg.Group, cfg.Port)).Msg("Network interface chosen")
+	return c, nil
+}
+
+// zone is the interface by its number: package net may know the number of
+// the one that had the name before, for a minute.
+func (i Interface) zone() string { return strconv.Itoa(i.Index) }
+
+// openSockets opens both. The unicast socket gets the port own if it can.
+func openSockets(cfg Config, ifi Interface, own uint16) (*sockets, error) {
+	c := &sockets{ifi: ifi, to: netip.AddrPortFrom(cfg.Group, cfg.Port)}
 	if cfg.Group.Is6() {
-		c.to = netip.AddrPortFrom(cfg.Group.WithZone(ifi.Name), cfg.Port)
+		c.to = netip.AddrPortFrom(cfg.Group.WithZone(ifi.zone()), cfg.Port)
 	}
 	if err := c.checkRoute(); err != nil {
 		return nil, err
@@ -89,12 +122,10 @@ func Open(cfg Config) (*Conn, error) {
 	if err := c.openGroup(); err != nil {
 		return nil, err
 	}
-	if err := c.openUnicast(cfg); err != nil {
+	if err := c.openUnicast(cfg, own); err != nil {
 		c.group.Close()
 		return nil, err
 	}
-	cfg.Log.Info().Str("interface", ifi.Name).Stringer("address", c.local).
-		Stringer("group", netip.AddrPortFrom(cfg.Group, cfg.Port)).Msg("Network interface chosen")
 	return c, nil
 }
 
@@ -102,7 +133,7 @@ func Open(cfg Config) (*Conn, error) {
 // without IPv6 multicast, as lo is in Linux. It sends nothing. Only for
 // link-local groups does the kernel take the interface from the address; IPv4
 // needs no route once the interface is set.
-func (c *Conn) checkRoute() error {
+func (c *sockets) checkRoute() error {
 	if !c.to.Addr().Is6() || !c.to.Addr().IsLinkLocalMulticast() {
 		return nil
 	}
@@ -114,7 +145,7 @@ func (c *Conn) checkRoute() error {
 }
 
 // openGroup binds the group socket and joins the group on the interface.
-func (c *Conn) openGroup() error {
+func (c *sockets) openGroup() error {
 	ifi := &net.Interface{Index: c.ifi.Index, Name: c.ifi.Name}
 	conn, err := listenGroup(c.to, c.ifi.Index)
 	if err != nil {
@@ -140,24 +171,23 @@ func (c *Conn) openGroup() error {
 }
 
 // openUnicast binds the socket that sends, and says how it sends multicast.
-func (c *Conn) openUnicast(cfg Config) error {
-	network := "udp4"
-	if c.ifi.Addr.Is6() {
+func (c *sockets) openUnicast(cfg Config, port uint16) error {
+	network, addr := "udp4", c.ifi.Addr
+	if addr.Is6() {
 		network = "udp6"
+		if addr.Zone() != "" {
+			addr = addr.WithZone(c.ifi.zone())
+		}
 	}
-	port := cfg.Port
-	if cfg.LeavePort {
-		port = 0
-	}
-	conn, err := net.ListenUDP(network, net.UDPAddrFromAddrPort(netip.AddrPortFrom(c.ifi.Addr, port)))
+	conn, err := net.ListenUDP(network, net.UDPAddrFromAddrPort(netip.AddrPortFrom(addr, port)))
 	if err != nil && cfg.RequirePort {
-		return fmt.Errorf("bind to %v port %d for the heartbeats of failover.peers: %w; choose another failover.port", c.ifi.Addr, cfg.Port, err)
+		return fmt.Errorf("bind to %v port %d for the heartbeats of failover.peers: %w; choose another failover.port", c.ifi.Addr, port, err)
 	}
 	if err != nil {
 		first := err
-		conn, err = net.ListenUDP(network, net.UDPAddrFromAddrPort(netip.AddrPortFrom(c.ifi.Addr, 0)))
+		conn, err = net.ListenUDP(network, net.UDPAddrFromAddrPort(netip.AddrPortFrom(addr, 0)))
 		if err != nil {
-			return fmt.Errorf("bind to %v: port %d: %w; any port: %w", c.ifi.Addr, cfg.Port, first, err)
+			return fmt.Errorf("bind to %v: port %d: %w; any port: %w", c.ifi.Addr, port, first, err)
 		}
 	}
 	ifi := &net.Interface{Index: c.ifi.Index, Name: c.ifi.Name}
@@ -179,36 +209,50 @@ func (c *Conn) openUnicast(cfg Config) error {
 	return nil
 }
 
-// Interface is the network interface that Open chose.
-func (c *Conn) Interface() Interface { return c.ifi }
+func (c *sockets) close() error { return errors.Join(c.group.Close(), c.unicast.Close()) }
 
-// LocalAddr is the source address of everything that is sent, and where
+// Interface is the network interface that Open chose, with the address in use now.
+func (c *Conn) Interface() Interface { return c.now.Load().ifi }
+
+// LocalAddr is the source address of everything that is sent now, and where
 // unicast packets reach this instance.
-func (c *Conn) LocalAddr() netip.AddrPort { return c.local }
+func (c *Conn) LocalAddr() netip.AddrPort { return c.now.Load().local }
 
 // Multicast sends b to the group. It does not block for longer than 10 ms.
 func (c *Conn) Multicast(b []byte) error {
-	if err := c.send(b, c.to); err != nil {
-		return fmt.Errorf("multicast on %s: %w", c.ifi.Name, err)
+	s := c.now.Load()
+	if err := c.send(s, b, s.to); err != nil {
+		return fmt.Errorf("multicast on %s: %w", s.ifi.Name, err)
 	}
 	return nil
 }
 
 // Unicast sends b to one address. It does not block for longer than 10 ms.
 func (c *Conn) Unicast(b []byte, to netip.AddrPort) error {
-	if err := c.send(b, netip.AddrPortFrom(to.Addr().Unmap(), to.Port())); err != nil {
+	if err := c.send(c.now.Load(), b, netip.AddrPortFrom(to.Addr().Unmap(), to.Port())); err != nil {
 		return fmt.Errorf("unicast: %w", err)
 	}
 	return nil
 }
 
-func (c *Conn) send(b []byte, to netip.AddrPort) error {
-	if err := c.unicast.SetWriteDeadline(time.Now().Add(sendTimeout)); err != nil {
+func (c *Conn) send(s *sockets, b []byte, to netip.AddrPort) error {
+	if err := s.unicast.SetWriteDeadline(time.Now().Add(sendTimeout)); err != nil {
 		return err
 	}
-	_, err := c.unicast.WriteToUDPAddrPort(b, to)
+	_, err := s.unicast.WriteToUDPAddrPort(b, to)
+	if err != nil {
+		select {
+		case c.look <- struct{}{}:
+		default: // already asked
+		}
+	}
 	return err
 }
 
 // Close closes both sockets; a [Conn.Run] under way ends with an error.
-func (c *Conn) Close() error { return errors.Join(c.group.Close(), c.unicast.Close()) }
+func (c *Conn) Close() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closed = true
+	return c.now.Load().close()
+}

@@ -26,33 +26,53 @@ var past = time.Unix(1, 0)
 
 // Run receives from both sockets until ctx is cancelled, then returns nil. It
 // calls fn for each packet, multicast says by which socket it came. b is valid
-// during the call only. Two goroutines call fn, one for each socket.
+// during the call only. Two goroutines call fn, one for each socket. When the
+// interface's address or the interface is another one than before, it goes on
+// with new sockets.
 func (c *Conn) Run(ctx context.Context, fn func(b []byte, from netip.AddrPort, multicast bool)) error {
+	for {
+		s := c.now.Load()
+		to, err := c.receive(ctx, s, fn)
+		if err != nil || ctx.Err() != nil {
+			return err
+		}
+		if err := c.move(ctx, s, to); err != nil {
+			return err
+		}
+	}
+}
+
+// receive runs until ctx ends, or until s is to be left for another address.
+func (c *Conn) receive(ctx context.Context, s *sockets, fn func(b []byte, from netip.AddrPort, multicast bool)) (to Interface, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	if err := errors.Join(c.group.SetReadDeadline(time.Time{}), c.unicast.SetReadDeadline(time.Time{})); err != nil {
-		return fmt.Errorf("receive heartbeats: %w", err)
+	if err := errors.Join(s.group.SetReadDeadline(time.Time{}), s.unicast.SetReadDeadline(time.Time{})); err != nil {
+		return to, fmt.Errorf("receive heartbeats: %w", err)
 	}
 	var wg sync.WaitGroup
 	var errGroup, errUnicast error
 	wg.Go(func() {
 		<-ctx.Done()
-		_ = c.group.SetReadDeadline(past) // a closed socket needs no waking
-		_ = c.unicast.SetReadDeadline(past)
+		_ = s.group.SetReadDeadline(past) // a closed socket needs no waking
+		_ = s.unicast.SetReadDeadline(past)
 	})
 	wg.Go(func() {
 		defer cancel()
-		errGroup = c.read(ctx, c.group, true, fn)
+		to = c.watch(ctx, s)
 	})
 	wg.Go(func() {
 		defer cancel()
-		errUnicast = c.read(ctx, c.unicast, false, fn)
+		errGroup = s.read(ctx, s.group, true, fn)
+	})
+	wg.Go(func() {
+		defer cancel()
+		errUnicast = s.read(ctx, s.unicast, false, fn)
 	})
 	wg.Wait()
-	return errors.Join(errGroup, errUnicast)
+	return to, errors.Join(errGroup, errUnicast)
 }
 
-func (c *Conn) read(ctx context.Context, conn *net.UDPConn, multicast bool, fn func([]byte, netip.AddrPort, bool)) error {
+func (c *sockets) read(ctx context.Context, conn *net.UDPConn, multicast bool, fn func([]byte, netip.AddrPort, bool)) error {
 	buf, oob := make([]byte, readSize), make([]byte, oobSize)
 	fails := 0
 	for {
@@ -84,7 +104,7 @@ func (c *Conn) read(ctx context.Context, conn *net.UDPConn, multicast bool, fn f
 // ours reports whether a packet was sent to our group and came in by our
 // interface. The kernel filters too where it can (Linux); this is for where it
 // cannot.
-func (c *Conn) ours(oob []byte) bool {
+func (c *sockets) ours(oob []byte) bool {
 	dst, index := destination(oob)
 	return dst == c.to.Addr().WithZone("") && (index == 0 || index == c.ifi.Index)
 }

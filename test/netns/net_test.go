@@ -175,6 +175,14 @@ func (w *network) up(i int) {
 	w.in(w.space(i), "ip", "route", "replace", "224.0.0.0/4", "dev", "eth0")
 }
 
+// readdress gives the node's card another address in place of all it had.
+func (w *network) readdress(i int, addr string) {
+	w.t.Helper()
+	w.in(w.space(i), "ip", "addr", "flush", "dev", "eth0")
+	w.in(w.space(i), "ip", "addr", "add", addr+"/24", "dev", "eth0")
+	w.in(w.space(i), "ip", "route", "replace", "224.0.0.0/4", "dev", "eth0")
+}
+
 // start starts an instance in the namespace of node i, named after it.
 func (w *network) start(c *lab.Cluster, i int, set ...string) *lab.Instance {
 	w.t.Helper()

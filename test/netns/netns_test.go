@@ -4,6 +4,7 @@ package netns
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -155,6 +156,39 @@ func TestCardDown(t *testing.T) {
 			w.up(number(m))
 			if now := c.Settled(2 * soon); now != next {
 				t.Errorf("%s is master, want %s", now.Name, next.Name)
+			}
+			if quorum > 0 {
+				c.NoOverlap()
+			}
+		})
+	}
+}
+
+// TestAnotherAddress gives the master's card another address, and then a slave's:
+// both are heard from it, without a restart.
+func TestAnotherAddress(t *testing.T) {
+	t.Parallel()
+	for _, quorum := range []int{0, 2} {
+		t.Run(fmt.Sprintf("quorum %d", quorum), func(t *testing.T) {
+			t.Parallel()
+			w, c, m := three(t, fmt.Sprintf("failover.quorum=%d", quorum))
+			for _, i := range []*lab.Instance{m, c.Others(m)[0]} {
+				next := fmt.Sprintf("%s.%d", subnet, 100+number(i))
+				w.readdress(number(i), next)
+				for _, o := range c.Others(i) {
+					o.WaitStatus("hears it from "+next, soon, func(s admin.Status) bool {
+						for _, p := range s.Peers {
+							if p.Name == i.Name && strings.HasPrefix(p.Address, next+":") {
+								return true
+							}
+						}
+						return false
+					})
+				}
+				c.Settled(2 * soon)
+				if s := i.MustStatus(); reigns(s) && !strings.HasPrefix(s.Master.Address, next+":") {
+					t.Errorf("the master says that it is at %s, want %s", s.Master.Address, next)
+				}
 			}
 			if quorum > 0 {
 				c.NoOverlap()
