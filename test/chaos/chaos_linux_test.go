@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -18,7 +19,7 @@ var (
 	wanted  = flag.Bool("chaos", false, "make network namespaces and break things")
 	minutes = flag.Float64("minutes", 0.5, "how long each of the two plays lasts")
 	seed    = flag.Uint64("seed", 1, "of the driver and of the switch")
-	only    = flag.String("only", "", "the only fault to make, by its name")
+	only    = flag.String("only", "", "the only faults to make, by their names with + between; ends at the first red round")
 	program = flag.String("program", "", "in place of the one that is built from this source")
 	mutants = flag.Int("mutants", 0, "how many guards to take out, from the first of the list on")
 )
@@ -57,15 +58,16 @@ func TestChaos(t *testing.T) {
 		t.Run(fmt.Sprintf("quorum %v", quorum), func(t *testing.T) {
 			kinds := kinds
 			if *only != "" {
-				kinds = slices.DeleteFunc(slices.Clone(kinds), func(f fault) bool { return f.name != *only })
-			}
-			if len(kinds) == 0 {
-				t.Fatalf("there is no fault %q", *only)
+				names := strings.Split(*only, "+")
+				kinds = slices.DeleteFunc(slices.Clone(kinds), func(f fault) bool { return !slices.Contains(names, f.name) })
+				if len(kinds) != len(names) {
+					t.Fatalf("not all of these are faults: %q", names)
+				}
 			}
 			p := newPlay(t, cmp.Or(*program, lab.Binary()), quorum, *seed)
 			ctx, cancel := context.WithTimeout(t.Context(), time.Duration(*minutes*float64(time.Minute)))
 			defer cancel()
-			p.run(ctx, kinds)
+			p.run(ctx, kinds, *only != "")
 			for _, fault := range p.end() {
 				t.Error(fault)
 			}

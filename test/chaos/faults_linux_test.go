@@ -1,6 +1,7 @@
 package chaos
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/interlok-ha/interlok-ha/admin"
 	"github.com/interlok-ha/interlok-ha/internal/boottime"
 )
 
@@ -26,12 +28,16 @@ var kinds = []fault{
 	{"kill -9 of node and keeper", func(p *play, on int) func() { return p.kill(on, true) }},
 	{"kill -9 of the keeper", func(p *play, on int) func() { return p.strike(on, syscall.SIGKILL, keeper) }},
 	{"kill -9 of the command", func(p *play, on int) func() { return p.strike(on, syscall.SIGKILL, command) }},
+	{"kill -9 of all", (*play).blackout},
 	{"clean stop", (*play).leave},
+	{"handed over on purpose", (*play).handOver},
 	{"the node frozen", func(p *play, on int) func() { return p.strike(on, syscall.SIGSTOP, node) }},
 	{"the keeper frozen", func(p *play, on int) func() { return p.strike(on, syscall.SIGSTOP, keeper) }},
 	{"the command frozen", func(p *play, on int) func() { return p.strike(on, syscall.SIGSTOP, command) }},
 	{"node and keeper frozen", func(p *play, on int) func() { return p.strike(on, syscall.SIGSTOP, node, keeper) }},
 	{"all frozen", func(p *play, on int) func() { return p.strike(on, syscall.SIGSTOP, node, keeper, command) }},
+	{"the node starved", func(p *play, on int) func() { return p.starve(on, node) }},
+	{"all starved", func(p *play, on int) func() { return p.starve(on, node, keeper, command) }},
 	{"cut off", func(p *play, on int) func() { return p.wire(rule{To: on, Loss: 100}, rule{From: on, Loss: 100}) }},
 	{"deaf", func(p *play, on int) func() { return p.wire(rule{To: on, Loss: 100}) }},
 	{"mute", func(p *play, on int) func() { return p.wire(rule{From: on, Loss: 100}) }},
@@ -43,7 +49,7 @@ var kinds = []fault{
 		return p.wire(rule{Delay: 20 * time.Millisecond, Jitter: 200 * time.Millisecond, Double: 20})
 	}},
 	{"card down", (*play).unplug},
-	{"another address for a while", (*play).readdress},
+	{"another address", (*play).readdress},
 	{"no file descriptor left", (*play).descriptors},
 	{"state directory full", (*play).full},
 }
@@ -116,6 +122,51 @@ func (p *play) strike(on int, sig syscall.Signal, parts ...part) func() {
 	}
 }
 
+// starve lets parts of an instance run for a few milliseconds now and then
+// only, as on a machine that has no time for them. All there must be.
+func (p *play) starve(on int, parts ...part) func() {
+	if !p.up(on) {
+		return nil
+	}
+	pids := p.pids(on)
+	for _, part := range parts {
+		if pids[part] == 0 {
+			return nil
+		}
+		p.frozen[on] = append(p.frozen[on], pids[part])
+	}
+	all := func(sig syscall.Signal) {
+		for _, part := range parts {
+			_ = unix.Kill(pids[part], sig)
+		}
+	}
+	run, pause := 2*time.Millisecond+p.upto(8*time.Millisecond), 50*time.Millisecond+p.upto(delay)
+	from := boottime.Now()
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for {
+			all(syscall.SIGSTOP)
+			select {
+			case <-time.After(pause):
+			case <-stop:
+				all(syscall.SIGCONT)
+				return
+			}
+			all(syscall.SIGCONT)
+			time.Sleep(run) // the time it has, not a wait for something
+		}
+	}()
+	return func() {
+		close(stop)
+		<-stopped
+		delete(p.frozen, on)
+		for _, part := range parts {
+			p.out[part] = append(p.out[part], stretch{name(on), from, boottime.Now() + time.Second})
+		}
+	}
+}
+
 // kill ends the node, and its keeper at once if it is to.
 func (p *play) kill(on int, both bool) func() {
 	if !p.up(on) {
@@ -131,6 +182,38 @@ func (p *play) kill(on int, both bool) func() {
 	p.nodes[on] = nil
 	return func() { // what does not run is started in the end
 		p.out[node] = append(p.out[node], stretch{name(on), from, boottime.Now() + time.Second})
+	}
+}
+
+// blackout ends everything at once.
+func (p *play) blackout(int) func() {
+	var undo []func()
+	for i := 1; i <= nodes; i++ {
+		if back := p.kill(i, true); back != nil {
+			undo = append(undo, back)
+		}
+	}
+	return func() {
+		for _, f := range undo {
+			f()
+		}
+	}
+}
+
+// handOver asks the node to have another one reign. It may refuse.
+func (p *play) handOver(on int) func() {
+	if !p.up(on) {
+		return nil
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_, _ = admin.NewClient(p.Socket(name(on))).Switchover(ctx, "", tDown)
+	}()
+	return func() {
+		cancel()
+		<-done
 	}
 }
 
@@ -162,21 +245,13 @@ func (p *play) unplug(on int) func() {
 	return func() { p.w.up(on) }
 }
 
-// readdress gives the node another address, and then its first one again. Not
-// for good: an instance sends from the address that it found when it started,
-// and one that lost it is mute until it is started again.
+// readdress gives the node another address, for good.
 func (p *play) readdress(on int) func() {
-	if p.w.dead[on] {
+	if p.w.dead[on] { // it would take no route
 		return nil
 	}
-	p.w.address(on, on+nodes)
-	return func() {
-		p.t.Helper()
-		if p.w.dead[on] {
-			p.w.up(on) // or it takes no route
-		}
-		p.w.address(on, on)
-	}
+	p.w.address(on, on+(p.w.addrs[on]-on+nodes)%(8*nodes))
+	return func() {}
 }
 
 // wire adds rules to the switch.

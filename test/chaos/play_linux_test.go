@@ -6,20 +6,22 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/interlok-ha/interlok-ha/admin"
+	"github.com/interlok-ha/interlok-ha/examples/orders/shop"
 	"github.com/interlok-ha/interlok-ha/internal/boottime"
 	"github.com/interlok-ha/interlok-ha/test/lab"
 )
 
 const (
-	// tDown is delay × retries of lab.Fast.
-	tDown = 800 * time.Millisecond
+	// A machine that is busy keeps these; tDown is their product.
+	delay   = 200 * time.Millisecond
+	retries = 8
+	tDown   = retries * delay
 	// settle bounds the time from the end of the last fault to one master that
 	// all follow: an instance that was started last listens for tDown, a voter
 	// keeps its promises for as long, a second try of a claim takes up to as
@@ -55,7 +57,7 @@ type play struct {
 // newPlay starts everything and waits until messages flow.
 func newPlay(t *testing.T, binary string, quorum bool, seed uint64) *play {
 	t.Helper()
-	set := slices.Clone(lab.Fast)
+	set := []string{fmt.Sprintf("failover.delay=%d", delay.Milliseconds()), fmt.Sprintf("failover.retries=%d", retries)}
 	if quorum {
 		set = append(set, "failover.quorum=2")
 	}
@@ -197,11 +199,33 @@ func (p *play) end() []string {
 		made, _ = p.m.source.Count()
 		return p.m.sink.UpTo() >= made
 	})
+	r := p.record()
+	r.Made = made
+	faults := judge(r)
+	for _, i := range p.started {
+		if n := i.Count("panic"); n > 0 {
+			faults = append(faults, fmt.Sprintf("%s panicked", i.Name))
+		}
+	}
+	late := 0
+	for _, e := range r.Books {
+		if e.Verdict == shop.Stale {
+			late++
+		}
+	}
+	p.t.Logf("%d messages, %d late writes refused, %d commands, at most %v from the last fault to one master; faults: %v",
+		made, late, len(runsOf(r.Beats)), p.worst.Round(time.Millisecond), p.count)
+	return faults
+}
+
+// record is what the play left behind so far. What was made may be on its way.
+func (p *play) record() record {
+	p.t.Helper()
 	b, err := os.ReadFile(p.journal)
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	r := record{Quorum: p.quorum, Calm: p.calm, Unguarded: overlaps(p.out[node], p.out[keeper]), Books: p.m.sink.Books(), Made: made}
+	r := record{Quorum: p.quorum, Calm: p.calm, Unguarded: overlaps(p.out[node], p.out[keeper]), Books: p.m.sink.Books()}
 	for line := range strings.Lines(string(b)) {
 		if !strings.HasSuffix(line, "\n") {
 			break // being written
@@ -212,27 +236,14 @@ func (p *play) end() []string {
 		}
 		r.Beats = append(r.Beats, got)
 	}
-	faults := judge(r)
-	for _, i := range p.started {
-		if n := i.Count("panic"); n > 0 {
-			faults = append(faults, fmt.Sprintf("%s panicked", i.Name))
-		}
-	}
-	stale := 0
-	for _, e := range r.Books {
-		if e.Verdict == "stale" {
-			stale++
-		}
-	}
-	p.t.Logf("%d messages, %d late writes refused, %d commands, at most %v from the last fault to one master; faults: %v",
-		made, stale, len(runsOf(r.Beats)), p.worst.Round(time.Millisecond), p.count)
-	return faults
+	return r
 }
 
-// run plays rounds until ctx ends.
-func (p *play) run(ctx context.Context, kinds []fault) {
+// run plays rounds until ctx ends, or, if early is set, until something is
+// wrong.
+func (p *play) run(ctx context.Context, kinds []fault, early bool) {
 	p.t.Helper()
-	for n := 1; ctx.Err() == nil && !p.t.Failed(); n++ {
+	for n := 1; ctx.Err() == nil && !p.t.Failed() && (!early || len(judge(p.record())) == 0); n++ {
 		p.t.Logf("round %d, %v", n, boottime.Now())
 		p.rng = rand.New(rand.NewPCG(p.seed, uint64(n))) // however many draws those before took
 		p.round(kinds)

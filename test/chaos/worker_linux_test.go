@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/signal"
 	"strings"
@@ -19,6 +20,7 @@ import (
 const (
 	workerVerb = "chaos-worker"
 	beatEvery  = 5 * time.Millisecond
+	lastWork   = 200 * time.Millisecond
 )
 
 // workerMain is a process of this test binary that is the COMMAND: it beats in
@@ -69,6 +71,7 @@ func workerMain(args []string) int {
 		case <-ctx.Done():
 		}
 	}
+	<-time.After(rand.N(lastWork)) // it has something to finish, and the next one has to wait for that
 	return 0
 }
 
