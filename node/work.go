@@ -159,6 +159,7 @@ type command struct {
 	epoch     uint64
 	replacing bool // stopped only to be started with a new token
 	timer     *time.Timer
+	tokenLate *time.Timer       // when the token file is tried again; nil = it is written
 	prepared  *workload.Process // a keeper that waits for the end of a claim, or nil
 	vain      time.Duration     // when the last one waited in vain; 0 = none did
 }
@@ -168,6 +169,9 @@ func (w *command) Run(ctx context.Context) error {
 	w.run(ctx)
 	if w.timer != nil {
 		w.timer.Stop()
+	}
+	if w.tokenLate != nil {
+		w.tokenLate.Stop()
 	}
 	if p := w.prepared; p != nil {
 		p.Kill()
@@ -279,13 +283,40 @@ func (w *command) Abandon() bool {
 
 func (w *command) set(state string) { w.state.Store(&state) }
 
+// writeToken writes the token file, and goes on trying for as long as COMMAND
+// is to run. Until then there is none rather than an old one: stores refuse
+// that, and COMMAND has its first token in the environment.
 func (w *command) writeToken() {
 	if w.tokenFile == "" {
 		return
 	}
-	if err := workload.WriteTokenFile(w.tokenFile, w.n.token(w.epoch)); err != nil {
-		w.n.o.Log.Error().Err(err).Msg("Token file not written")
+	late := w.tokenLate != nil
+	if late {
+		w.tokenLate.Stop()
+		w.tokenLate = nil
 	}
+	err := workload.WriteTokenFile(w.tokenFile, w.n.token(w.epoch))
+	if err == nil {
+		if late {
+			w.n.o.Log.Info().Msg("Token file written")
+		}
+		return
+	}
+	_ = os.Remove(w.tokenFile)
+	if !late {
+		w.n.o.Log.Error().Err(err).Msg("Token file not written; trying again")
+	}
+	w.tokenLate = time.AfterFunc(w.n.s.Every(), func() {
+		w.post(func() {
+			switch {
+			case w.tokenLate == nil: // written meanwhile
+			case w.wanted:
+				w.writeToken()
+			default:
+				w.tokenLate = nil
+			}
+		})
+	})
 }
 
 // start runs COMMAND under the present epoch.

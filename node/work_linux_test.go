@@ -104,6 +104,32 @@ func TestOnConflictExit(t *testing.T) {
 
 var _ admin.Node = (*orders)(nil)
 
+// The token file cannot be written: what is in its place goes, and it is tried
+// again.
+func TestTokenFileIsTriedAgain(t *testing.T) {
+	w := testCommand(t, "sleep", "60")
+	w.n.s.Election.Delay = 20 * time.Millisecond
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() { defer close(ended); _ = w.Run(ctx) }()
+	defer func() { w.Abandon(); cancel(); <-ended }()
+
+	if err := os.Mkdir(w.tokenFile, 0o700); err != nil { // no file can take its place
+		t.Fatal(err)
+	}
+	w.Guard(election.Guard{Until: now() + time.Minute, Epoch: 1})
+	w.Open(1)
+	want := w.n.token(1) + "\n"
+	for from := time.Now(); ; time.Sleep(time.Millisecond) {
+		if b, err := os.ReadFile(w.tokenFile); err == nil && string(b) == want {
+			break
+		}
+		if time.Since(from) > 10*time.Second {
+			t.Fatal("the token file was not written")
+		}
+	}
+}
+
 // Mastership that is lost leaves the command its fence timeout, not the time
 // of a planned stop.
 func TestLostIsQuick(t *testing.T) {
