@@ -42,6 +42,9 @@ var kinds = []fault{
 	{"deaf", func(p *play, on int) func() { return p.wire(rule{To: on, Loss: 100}) }},
 	{"mute", func(p *play, on int) func() { return p.wire(rule{From: on, Loss: 100}) }},
 	{"one does not hear it", func(p *play, on int) func() { return p.wire(rule{From: on, To: on%nodes + 1, Loss: 100}) }},
+	{"two do not hear each other", func(p *play, on int) func() {
+		return p.wire(rule{From: on, To: on%nodes + 1, Loss: 100}, rule{From: on%nodes + 1, To: on, Loss: 100})
+	}},
 	{"all alone", func(p *play, _ int) func() { return p.wire(rule{Loss: 100}) }},
 	{"loss of 20 %", func(p *play, _ int) func() { return p.wire(rule{Loss: 20}) }},
 	{"bursts of loss", func(p *play, _ int) func() { return p.wire(rule{Burst: tDown / 2}) }},
