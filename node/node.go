@@ -93,6 +93,7 @@ type Node struct {
 	profiler  *profiler.Profiler
 	metrics   *metrics.Plugin
 	steps     *steps
+	own       netip.Addr    // of this host at the start, if the cache listens there for lack of another
 	reign     atomic.Uint64 // epoch under which the work was opened last
 	renewals  renewals
 	ending    ending

@@ -116,6 +116,9 @@ func (n *Node) alarms(v election.View) (list []string) {
 	if v.Isolated {
 		list = append(list, "no peer is heard any more; if they are really gone: promote --force")
 	}
+	if n.own.IsValid() && n.direct == nil && n.conn.LocalAddr().Addr() != n.own {
+		list = append(list, "the network interface has another address than "+n.own.String()+", where its cache still listens: start this instance again")
+	}
 	if n.positions() { // a name says no more than host and port
 		if v.Unhealthy && !isMaster(v.State) { // and nobody else sees it
 			list = append(list, "this instance is silent and in no line: its health check fails, or its command failed too often")

@@ -4,6 +4,7 @@ package netns
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -186,6 +187,9 @@ func TestAnotherAddress(t *testing.T) {
 					})
 				}
 				c.Settled(2 * soon)
+				i.WaitStatus("says that it should be started again", soon, func(s admin.Status) bool {
+					return slices.ContainsFunc(s.Alarms, func(a string) bool { return strings.Contains(a, "start this instance again") })
+				})
 				if s := i.MustStatus(); reigns(s) && !strings.HasPrefix(s.Master.Address, next+":") {
 					t.Errorf("the master says that it is at %s, want %s", s.Master.Address, next)
 				}
