@@ -106,15 +106,16 @@ func Open(cfg Config) (*Conn, error) {
 	return c, nil
 }
 
-// zone is the interface by its number: package net may know the number of
-// the one that had the name before, for a minute.
+// zone is the interface by its number. Package net may know the number of the one
+// that had the name before, for a minute; a number that it does not know it looks
+// up, which takes too long for a send, and then it knows the name too.
 func (i Interface) zone() string { return strconv.Itoa(i.Index) }
 
 // openSockets opens both. The unicast socket gets the port own if it can.
 func openSockets(cfg Config, ifi Interface, own uint16) (*sockets, error) {
 	c := &sockets{ifi: ifi, to: netip.AddrPortFrom(cfg.Group, cfg.Port)}
 	if cfg.Group.Is6() {
-		c.to = netip.AddrPortFrom(cfg.Group.WithZone(ifi.zone()), cfg.Port)
+		c.to = netip.AddrPortFrom(cfg.Group.WithZone(ifi.Name), cfg.Port)
 	}
 	if err := c.checkRoute(); err != nil {
 		return nil, err
@@ -137,7 +138,8 @@ func (c *sockets) checkRoute() error {
 	if !c.to.Addr().Is6() || !c.to.Addr().IsLinkLocalMulticast() {
 		return nil
 	}
-	conn, err := net.DialUDP("udp6", nil, net.UDPAddrFromAddrPort(c.to))
+	to := netip.AddrPortFrom(c.to.Addr().WithZone(c.ifi.zone()), c.to.Port())
+	conn, err := net.DialUDP("udp6", nil, net.UDPAddrFromAddrPort(to))
 	if err != nil {
 		return fmt.Errorf("find the route to group %v: %w; choose another failover.interface, or an IPv4 failover.group", c.to.Addr(), err)
 	}
