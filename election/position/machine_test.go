@@ -157,6 +157,16 @@ func TestOrderAnew(t *testing.T) {
 	w.slave(fixed(0x10), 1).said("place 2")
 	w.pass(every).quiet()
 	w.slave(java(0x10), 2).said("position.taken").slave(java(0x10), 2).said()
+
+	// It makes way for one that will stay, not for one that looks for another place too.
+	for _, tt := range []struct {
+		other heartbeat.InstanceID
+		want  int
+	}{{id(0x10), 1}, {id(0x90), 1}, {fixed(0x90), 2}, {java(0x90), 2}} {
+		if w = newWorld(t, c).line(m).slave(tt.other, 1); w.m.place.n != tt.want {
+			t.Errorf("beside %x it stands at %d, want %d", tt.other[0], w.m.place.n, tt.want)
+		}
+	}
 }
 
 // TestMoveUp: one step for each interval, when nobody stands before.

@@ -57,8 +57,8 @@ func (m *Machine) guard() election.Guard {
 // timeout; where there was one before, its next start is reckoned with.
 func (m *Machine) renew() {
 	d := m.t.guard
-	if m.javaAt > 0 {
-		d = min(d, javaStart*4/5)
+	if m.javaAt > 0 && m.t.interval <= JavaMonitor { // else no ping would keep one from it
+		d = min(d, javaStart*9/10)
 	}
 	m.reign = reign{until: m.now + d, prev: m.reign.until, seq: m.seq}
 }

@@ -29,6 +29,9 @@ type peer struct {
 	told       int           // the place for which EventCollision was told
 }
 
+// allotted reports whether it is one of ours that makes way for a configured place.
+func (p *peer) allotted() bool { return p.ours && !p.configured }
+
 // master is the one that pinged last as master.
 type master struct {
 	known   bool
