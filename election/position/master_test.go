@@ -179,6 +179,17 @@ func TestHandOver(t *testing.T) {
 	w.do(election.BarrierDone{}).said()
 }
 
+// TestLateBarrier: the answer to a promotion that was called off does not open
+// the next one, whose cache is not ready yet.
+func TestLateBarrier(t *testing.T) {
+	w := newWorld(t, config()).to(timeout)
+	first := w.barrier
+	w.do(election.Drain{}).do(election.Resume{}).quiet().do(election.Promote{}).said("ping master 0", "promoting", "opening", "barrier")
+	w.do(election.BarrierDone{Epoch: first}).said()
+	w.pass(every).said("ping master 0") // each ping renews the guard, and leaves the number
+	w.do(election.BarrierDone{}).said("master", "promoted")
+}
+
 // TestHeir: position 1 sees a resignation, and is not misled by a late ping.
 func TestHeir(t *testing.T) {
 	w := newWorld(t, config()).line(id(0x99))
