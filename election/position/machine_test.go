@@ -348,6 +348,22 @@ func TestIgnored(t *testing.T) {
 	if len(w.m.peers) != maxPeers {
 		t.Errorf("%d peers are kept", len(w.m.peers))
 	}
+	// A master is heard all the same; it takes the place of a slave, the one silent for longest.
+	silent := heartbeat.InstanceID{1, 0, 1}
+	w = newWorld(t, config()).slave(silent, 1).pass(sec)
+	for i := 2; i <= maxPeers; i++ {
+		w.slave(heartbeat.InstanceID{byte(i), byte(i >> 8), 1}, 7)
+	}
+	w.master(java(0x99)).said("peer.left", "follow 99:0")
+	if len(w.m.peers) != maxPeers || w.m.peer(silent) != nil {
+		t.Errorf("%d peers are kept; the silent one: %v", len(w.m.peers), w.m.peer(silent) != nil)
+	}
+	for i := range maxPeers { // masters make room for nobody
+		w.master(heartbeat.InstanceID{byte(i), byte(i >> 8), 2})
+	}
+	if w.master(id(0x77)); len(w.m.peers) != maxPeers || w.m.peer(id(0x77)) != nil {
+		t.Errorf("%d peers are kept", len(w.m.peers))
+	}
 }
 
 func TestView(t *testing.T) {
