@@ -81,7 +81,7 @@ func (m *Manager) log(e election.Event) {
 	if e.Name != "" {
 		ev = ev.Str("peer", e.Name)
 	}
-	if e.Epoch > 0 {
+	if e.Epoch > 0 && !m.cfg.Positions { // there it is a number of the machine's own
 		ev = ev.Uint64("epoch", e.Epoch)
 	}
 	if e.State != 0 {

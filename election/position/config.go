@@ -13,9 +13,10 @@ import (
 const JavaMonitor = 5 * time.Second
 
 // javaStart is how soon after its start a Java instance may become master,
-// however long the timeout: it listens for 5 s, takes a place at its first look,
-// and is promoted at its second.
-const javaStart = 3 * JavaMonitor
+// however long the timeout: it listens for 5 s, and with place 1 configured is
+// promoted at its first look. One that is allotted takes its place at that look,
+// and is promoted at the next.
+const javaStart = 2 * JavaMonitor
 
 // Config is what a machine is made with.
 type Config struct {

@@ -29,6 +29,7 @@ type Machine struct {
 	yield    yield
 
 	listenUntil time.Duration // nobody is promoted before
+	promotions  uint64
 	readyAt     time.Duration // since when nothing but a collision kept this one from being promoted; 0 = it is kept
 	javaAt      time.Duration // when a Java instance was last heard; 0 = never
 	pauseUntil  time.Duration // NoClaimFor
@@ -86,7 +87,7 @@ func (m *Machine) Step(now time.Duration, in election.Input) election.Output {
 	case election.SendFailed:
 		m.sendFailed(in.Seq)
 	case election.BarrierDone:
-		m.open()
+		m.open(in.Epoch)
 	case election.WorkStopped:
 		m.workStopped()
 	case election.Health:

@@ -29,6 +29,9 @@ type peer struct {
 	told       int           // the place for which EventCollision was told
 }
 
+// allotted reports whether it is one of ours that makes way for a configured place.
+func (p *peer) allotted() bool { return p.ours && !p.configured }
+
 // master is the one that pinged last as master.
 type master struct {
 	known   bool
@@ -53,7 +56,7 @@ func (m *Machine) receive(p *heartbeat.Packet, from netip.AddrPort) {
 	}
 	q := m.peer(p.Instance)
 	if q == nil {
-		if len(m.peers) >= maxPeers {
+		if len(m.peers) >= maxPeers && !(p.State.Reigns() && m.makeRoom()) {
 			return
 		}
 		q = &peer{id: p.Instance}
@@ -82,6 +85,24 @@ func (m *Machine) receive(p *heartbeat.Packet, from netip.AddrPort) {
 		q.resignedAt = m.now
 		m.forgetMaster("it resigned")
 	}
+}
+
+// makeRoom forgets the slave that was silent for longest: a master must be heard
+// however many slaves somebody makes up, or this one is promoted beside it.
+func (m *Machine) makeRoom() bool {
+	oldest := -1
+	for i, p := range m.peers {
+		if !p.reigns && (oldest < 0 || p.heardAt < m.peers[oldest].heardAt) {
+			oldest = i
+		}
+	}
+	if oldest < 0 {
+		return false
+	}
+	p := m.peers[oldest]
+	m.event(election.Event{Type: election.EventPeerLeft, Peer: p.id, Name: p.name, Detail: "made room for a master"})
+	m.peers = slices.Delete(m.peers, oldest, oldest+1)
+	return true
 }
 
 func kindOf(q *peer) string {

@@ -86,7 +86,7 @@ func (c *checker) heal() {
 	}
 	reigning := 0
 	for _, n := range c.s.nodes {
-		if n.up && n.working && !n.frozen {
+		if n.up && n.working && !n.frozen && !n.ending { // one that ends may be the last that could reign
 			reigning++
 		}
 	}

@@ -25,7 +25,8 @@ type node struct {
 	working bool
 	frozen  bool
 	backlog []func()
-	workRun int // numbers the orders to end the work
+	workRun int  // numbers the orders to end the work
+	ending  bool // the work was told to end
 
 	// ours
 	machine  *position.Machine
@@ -278,7 +279,7 @@ func (n *node) tell(e election.Event) {
 	case election.EventPromoting:
 		s.promoted(n)
 	case election.EventBarrier:
-		n.later(10*time.Millisecond, func() { n.step(election.BarrierDone{}) })
+		n.later(10*time.Millisecond, func() { n.step(election.BarrierDone{Epoch: e.Epoch}) })
 	case election.EventOpened:
 		n.workRun++
 		n.setWorking(true)
@@ -294,6 +295,7 @@ func (n *node) tell(e election.Event) {
 // endWork ends the work after d, whether the process runs or not, and tells.
 func (n *node) endWork(d time.Duration) {
 	n.workRun++
+	n.ending = true
 	run, boot := n.workRun, n.boot
 	n.s.at(n.s.now+d, func() {
 		if n.workRun != run || n.boot != boot || !n.up {
@@ -324,7 +326,7 @@ func (n *node) setWorking(on bool) {
 	if n.working == on {
 		return
 	}
-	n.working = on
+	n.working, n.ending = on, false
 	n.s.logf("%s works: %v", n.spec.Name, on)
 }
 
