@@ -28,6 +28,7 @@ type Machine struct {
 	reign    reign
 	yield    yield
 
+	hushUntil   time.Duration // takes no place before
 	listenUntil time.Duration // nobody is promoted before
 	readyAt     time.Duration // since when nothing but a collision kept this one from being promoted; 0 = it is kept
 	javaAt      time.Duration // when a Java instance was last heard; 0 = never
@@ -237,6 +238,7 @@ func (m *Machine) nextWake() time.Duration {
 	}
 	due(m.started + m.t.quiet)
 	due(m.listenUntil)
+	due(m.hushUntil)
 	due(m.pauseUntil)
 	due(m.yield.until)
 	due(m.reign.until)

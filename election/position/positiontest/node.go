@@ -35,7 +35,9 @@ type node struct {
 	wakeTurn int
 	disk     election.State
 	reigns   bool
-	metJava  bool // this start heard one
+	since    time.Duration            // when its reign began
+	masters  map[string]time.Duration // when it last heard which master, since its own last reign
+	metJava  bool                     // this start heard one
 
 	java      *java
 	startedAt time.Duration
@@ -112,7 +114,7 @@ func (n *node) start() {
 	if err != nil {
 		panic(err)
 	}
-	n.codec, n.guard, n.reigns = codec, 0, false
+	n.codec, n.guard, n.reigns, n.masters = codec, 0, false, map[string]time.Duration{}
 	n.machine, err = position.New(position.Config{
 		Self: n.id, Name: codec.Name(), Position: uint16(n.spec.Position),
 		Interval: n.s.sc.Interval, Timeout: n.s.sc.Timeout, Candidate: !n.spec.Witness, Off: n.s.sc.Off,
@@ -230,6 +232,9 @@ func (n *node) arrive(b []byte, from *node) {
 			return
 		}
 		n.metJava = n.metJava || from.spec.Java
+		if p.State.Reigns() {
+			n.masters[p.Instance.UUID()] = n.s.now
+		}
 		n.step(election.Received{Packet: &p, From: addr(from.i)})
 	})
 }
@@ -274,6 +279,12 @@ func (n *node) tell(e election.Event) {
 	s := n.s
 	switch e.Type {
 	case election.EventState:
+		switch now := e.State.Reigns(); {
+		case now && !n.reigns:
+			n.since = s.now
+		case n.reigns && !now:
+			n.masters = map[string]time.Duration{}
+		}
 		n.reigns = e.State.Reigns()
 	case election.EventPromoting:
 		s.promoted(n)
