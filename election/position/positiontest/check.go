@@ -90,7 +90,7 @@ func (c *checker) heal() {
 	reigning, java := map[*node]bool{}, false
 	for _, n := range c.s.nodes {
 		java = java || n.spec.Java
-		if n.up && n.working && !n.frozen {
+		if n.up && n.working && !n.frozen && !n.draining {
 			reigning[n] = true
 		}
 	}

@@ -35,6 +35,7 @@ type node struct {
 	wakeTurn int
 	disk     election.State
 	reigns   bool
+	draining bool
 	since    time.Duration            // when its reign began
 	masters  map[string]time.Duration // when it last heard which master, since its own last reign
 	metJava  bool                     // this start heard one
@@ -147,7 +148,7 @@ func (n *node) kill() {
 
 func (n *node) die() {
 	n.up, n.frozen, n.backlog = false, false, nil
-	n.reigns = false
+	n.reigns, n.draining = false, false
 	n.workRun++
 	n.setWorking(false)
 	n.s.chk.rest()
@@ -285,7 +286,7 @@ func (n *node) tell(e election.Event) {
 		case n.reigns && !now:
 			n.masters = map[string]time.Duration{}
 		}
-		n.reigns = e.State.Reigns()
+		n.reigns, n.draining = e.State.Reigns(), e.State == heartbeat.StateDraining
 	case election.EventPromoting:
 		s.promoted(n)
 	case election.EventBarrier:
