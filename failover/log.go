@@ -108,6 +108,12 @@ func (m *Manager) logPosition(e election.Event) bool {
 		m.placed = true
 	case election.EventPromoting:
 		l.Trace().Msg("Master not available, promoting myself to master.")
+	case election.EventMaster:
+		if e.Peer.IsZero() {
+			return false
+		}
+		// Over multicast several have the same name.
+		l.Info().Str("peer", e.Name).Str("id", e.Peer.UUID()).Msg("Following this master")
 	case election.EventOpened:
 		l.Info().Msg("Promoting to MASTER")
 	default:

@@ -138,6 +138,16 @@ func TestFindPlace(t *testing.T) {
 			t.Errorf("%s: got %v, %v", tt.to, got, err)
 		}
 	}
+	// One that left is known yet, and is not meant.
+	n.s.Ping.Interval = time.Second
+	v.Peers[0].Age = 2*time.Second + 1
+	if got, err := n.findPlace(v, "h:0"); got != id || err != nil {
+		t.Errorf("got %v, %v; want the one that is heard", got, err)
+	}
+	v.Peers[1].Age = 3 * time.Second
+	if got, err := n.findPlace(v, "h:0"); err == nil {
+		t.Errorf("got %v of two that were not heard lately", got)
+	}
 	for name, want := range map[string]bool{"me": true, "h:1": true, n.id.UUID(): true, n.id.String(): true, "h:2": false} {
 		if n.isSelf(name) != want {
 			t.Errorf("%s is this instance: %v", name, !want)

@@ -65,7 +65,7 @@ type timers struct {
 	interval time.Duration
 	timeout  time.Duration
 	guard    time.Duration // 0.8·timeout: how long a master may act on one ping; see Machine.renew
-	quiet    time.Duration // 2·interval: from the start to the first ping
+	quiet    time.Duration // 2·interval: from the start to the first ping; the same after giving way to one of ours
 	settle   time.Duration // 1.5·interval: from the first ping of a place to acting on it
 	yield    time.Duration // 3·interval: how long a Java master is waited for that was given way to
 	java     time.Duration // monitor period and ping of a Java instance

@@ -28,6 +28,7 @@ type Machine struct {
 	reign    reign
 	yield    yield
 
+	hushUntil   time.Duration // takes no place before
 	listenUntil time.Duration // nobody is promoted before
 	promotions  uint64
 	readyAt     time.Duration // since when nothing but a collision kept this one from being promoted; 0 = it is kept
@@ -238,6 +239,7 @@ func (m *Machine) nextWake() time.Duration {
 	}
 	due(m.started + m.t.quiet)
 	due(m.listenUntil)
+	due(m.hushUntil)
 	due(m.pauseUntil)
 	due(m.yield.until)
 	due(m.reign.until)

@@ -100,6 +100,15 @@ func (m *Machine) lose(why string, to heartbeat.InstanceID) {
 	m.setState(heartbeat.StateStopping, why)
 }
 
+// hush keeps this one silent, as a slave too, until the others have heard twice
+// whom it gave way to. The one at position 1 may follow this one yet, and takes
+// its first ping as a slave for the end of all reigns.
+func (m *Machine) hush() {
+	if m.on(RuleHush) {
+		m.hushUntil = m.now + m.t.quiet
+	}
+}
+
 // giveWay waits for the Java master that this one gave way to: it may have
 // heard our last ping, and ended itself.
 func (m *Machine) giveWay() {

@@ -80,7 +80,9 @@ func TestConflict(t *testing.T) {
 			w.pass(sec / 2).master(tt.other).said()
 			w.do(election.WorkStopped{})
 			if tt.other == id(0x60) {
-				w.said("slave", "place 3") // behind the others, whatever its id
+				w.said("slave") // and not heard until the others have heard the one that reigns
+				w.to(27*sec - 1).said()
+				w.to(27*sec).said("ping slave 3", "place 3") // behind the others, whatever its id
 				return
 			}
 			w.said("slave")

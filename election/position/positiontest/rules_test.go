@@ -84,6 +84,13 @@ func TestRules(t *testing.T) {
 			scenario(20*ms, 600*sec, []Spec{{Name: "a"}, {Name: "b"}},
 				append(starts(0, 0), Action{At: 100 * sec, Do: "drain"}, Action{At: 150 * sec, Do: "drain", Node: 1},
 					Action{At: 300 * sec, Do: "resume"}, Action{At: 300 * sec, Do: "resume", Node: 1})...)},
+		{"the one of two masters that was heard last gives way", position.RuleOther, "third", 100,
+			scenario(1400*ms, 600*sec, []Spec{{Name: "a", ID: 2}, {Name: "b", ID: 3}, {Name: "c", ID: 1}},
+				append(starts(0, 40*sec, 50*sec), Action{At: 200 * sec, Do: "cut", Side: []int{0}}, Action{At: 300 * sec, Do: "heal"},
+					Action{At: 300 * sec, Do: "loss", Rate: 0.5}, Action{At: 310 * sec, Do: "loss"})...)},
+		{"the one of two masters that was heard alone gives way", position.RuleHush, "heal", 60,
+			scenario(1400*ms, 600*sec, []Spec{{Name: "a", ID: 2}, {Name: "b", ID: 3}, {Name: "c", ID: 1}},
+				append(starts(0, 40*sec, 50*sec), Action{At: 200 * sec, Do: "cut", Side: []int{0}}, Action{At: 300 * sec, Do: "heal"})...)},
 		{"who was frozen listens anew", position.RuleStall, "exit", 40, random(3, 1, Freezes)},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
