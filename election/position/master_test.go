@@ -200,6 +200,12 @@ func TestHeir(t *testing.T) {
 	w.master(id(0x99)).said()
 	w.to(w.now+every).quiet().master(id(0x99)).said("conflict", "demoted", "stopping", "follow 99:0")
 
+	// Two were heard, and the last of them gives way: the other one reigns on.
+	w = newWorld(t, config()).line(id(0x98))
+	w.master(id(0x99)).said("follow 99:0").master(id(0x98)).said("follow 98:0")
+	w.pass(sec).slave(id(0x98), 2).said("follow 99:0")
+	w.to(50*sec-1).quiet().to(50*sec).said("ping master 0", "peer.left", "no master", "promoting", "opening", "barrier") // silent for the timeout
+
 	// Of a Java instance nothing of the kind is believed.
 	w = newWorld(t, config()).line(java(0x99))
 	w.slave(java(0x99), 2).said()
