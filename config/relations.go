@@ -63,6 +63,7 @@ func (l *loader) relatePings() {
 		mode     = "failover.socket.mode"
 		tcpPort  = "failover.tcp.port"
 		tcpHost  = "failover.tcp.host"
+		peers    = "failover.tcp.peers"
 		timeout  = "failover.instance.timeout.seconds"
 	)
 	s, chooser := &l.s, l.chooses33()
@@ -88,6 +89,14 @@ func (l *loader) relatePings() {
 			}
 			l.miss(tcpPort, mode, "write "+tcpPort+"=PORT"+also, "missing, %s=tcp needs it", mode)
 		}
+		if !l.has(peers) {
+			l.warn(mode, "without %s it pings nobody until another one pings it; list the others", peers)
+		}
+		for _, key := range []string{grp, prt} {
+			if l.has(key) && l.sound(key) {
+				l.warn(key, "it has no effect while %s is tcp", mode)
+			}
+		}
 		// A Java master waits up to 10 s for each dead peer before it pings the next one.
 		others := 0 // the list may hold this one too
 		for _, p := range s.Ping.TCPPeers {
@@ -96,7 +105,7 @@ func (l *loader) relatePings() {
 			}
 		}
 		slow := 10*time.Second*time.Duration(others-1) + s.Ping.Interval
-		if l.sound("failover.tcp.peers", timeout, "failover.ping.interval.seconds") && others > 1 && s.Ping.Timeout <= slow {
+		if l.sound(peers, timeout, "failover.ping.interval.seconds") && others > 1 && s.Ping.Timeout <= slow {
 			l.warn(timeout, "with %d peers a Java master can be silent for %v while it waits for dead ones; write more than that if there are Java instances", others, slow)
 		}
 	}

@@ -31,8 +31,8 @@ type (
 	// SendFailed says that the packet with this sequence number left on no path.
 	SendFailed struct{ Seq uint64 }
 
-	// BarrierDone answers EventBarrier: what could be pulled has been. Log, if
-	// not zero, is how far the local copy reaches now.
+	// BarrierDone answers EventBarrier, with its Epoch: what could be pulled has
+	// been. Log, if not zero, is how far the local copy reaches now.
 	BarrierDone struct {
 		Epoch uint64
 		Log   heartbeat.LogPos
@@ -184,8 +184,8 @@ type Event struct {
 	Name  string               // that peer's name
 	Addr  netip.AddrPort       // where that peer's cache listens, if known: EventMaster, EventSeal, EventSilent
 	Addrs []netip.AddrPort     // EventBarrier: the caches to pull from
-	Epoch uint64
-	State heartbeat.State // EventState: the new one
+	Epoch uint64               // in the 3.3 design, which has none: of EventBarrier its number
+	State heartbeat.State      // EventState: the new one
 
 	Position int // EventPosition, EventCollision: the place in the line
 

@@ -81,7 +81,7 @@ func (m *Manager) log(e election.Event) {
 	if e.Name != "" {
 		ev = ev.Str("peer", e.Name)
 	}
-	if e.Epoch > 0 {
+	if e.Epoch > 0 && !m.cfg.Positions { // there it is a number of the machine's own
 		ev = ev.Uint64("epoch", e.Epoch)
 	}
 	if e.State != 0 {
@@ -108,6 +108,12 @@ func (m *Manager) logPosition(e election.Event) bool {
 		m.placed = true
 	case election.EventPromoting:
 		l.Trace().Msg("Master not available, promoting myself to master.")
+	case election.EventMaster:
+		if e.Peer.IsZero() {
+			return false
+		}
+		// Over multicast several have the same name.
+		l.Info().Str("peer", e.Name).Str("id", e.Peer.UUID()).Msg("Following this master")
 	case election.EventOpened:
 		l.Info().Msg("Promoting to MASTER")
 	default:

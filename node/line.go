@@ -48,6 +48,12 @@ func (n *Node) findPlace(v election.View, to string) (heartbeat.InstanceID, erro
 			named = append(named, p)
 		}
 	}
+	// Who has left, or was restarted, is known until the timeout. The next start
+	// with that name listens for two intervals before it is heard.
+	lately := slices.DeleteFunc(slices.Clone(named), func(p election.PeerView) bool { return p.Age > 2*n.s.Every() })
+	if len(lately) > 0 {
+		named = lately
+	}
 	switch len(named) {
 	case 0:
 		return heartbeat.InstanceID{}, refuse(admin.KindUnknown, "no instance "+to+" is heard", "say host:port, as interlok-ha status does, or the id, from: interlok-ha status -o json")

@@ -327,7 +327,11 @@ func (o *orders) Promote(ctx context.Context, force bool) error {
 // Maintenance forbids claims in the whole cluster for d; 0 allows them again.
 func (o *orders) Maintenance(_ context.Context, d time.Duration) error {
 	if o.node().positions() {
-		return refuse(admin.KindRefused, "the 3.3 design has no maintenance: its pings cannot tell it", "drain the slaves, one by one")
+		mend := "drain the slaves, one by one"
+		if d == 0 {
+			mend = "there is none to end; who was drained comes back with: interlok-ha resume"
+		}
+		return refuse(admin.KindRefused, "the 3.3 design has no maintenance: its pings cannot tell it", mend)
 	}
 	if err := o.manager.Tell(election.SetMaintenance{For: d}); err != nil {
 		return unavailable(err)

@@ -19,6 +19,7 @@ import (
 	"github.com/interlok-ha/interlok-ha/config"
 	"github.com/interlok-ha/interlok-ha/election"
 	"github.com/interlok-ha/interlok-ha/heartbeat"
+	"github.com/interlok-ha/interlok-ha/internal/tcp"
 )
 
 // startPings starts an instance of the 3.3 design.
@@ -136,6 +137,16 @@ func TestFindPlace(t *testing.T) {
 		if e, ok := errors.AsType[*admin.Error](err); got != tt.want || ok != (tt.kind != "") || ok && e.Kind != tt.kind {
 			t.Errorf("%s: got %v, %v", tt.to, got, err)
 		}
+	}
+	// One that left is known yet, and is not meant.
+	n.s.Ping.Interval = time.Second
+	v.Peers[0].Age = 2*time.Second + 1
+	if got, err := n.findPlace(v, "h:0"); got != id || err != nil {
+		t.Errorf("got %v, %v; want the one that is heard", got, err)
+	}
+	v.Peers[1].Age = 3 * time.Second
+	if got, err := n.findPlace(v, "h:0"); err == nil {
+		t.Errorf("got %v of two that were not heard lately", got)
 	}
 	for name, want := range map[string]bool{"me": true, "h:1": true, n.id.UUID(): true, n.id.String(): true, "h:2": false} {
 		if n.isSelf(name) != want {
@@ -288,6 +299,29 @@ func TestRulersEnd(t *testing.T) {
 }
 
 // Pings of an instance that is on loopback keep its caches there too.
+// TestLearnPeers: by TCP pings go to those that are heard, and to no one who left.
+func TestLearnPeers(t *testing.T) {
+	n := &Node{}
+	n.learn(election.Event{Type: election.EventPeerJoined, Name: "a:1"}) // by multicast there is no list
+	conn, err := tcp.Open(tcp.Config{Listen: netip.MustParseAddrPort("127.0.0.1:0"), Size: heartbeat.PingSize, Peers: []string{"a:1"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	n.direct = conn
+	b, c := heartbeat.InstanceID{2}, heartbeat.InstanceID{3}
+	n.learn(election.Event{Type: election.EventPeerJoined, Peer: b, Name: "b:2"})
+	n.learn(election.Event{Type: election.EventPeerJoined, Peer: c, Name: "c:3"})
+	n.learn(election.Event{Type: election.EventMaster, Peer: c, Name: "d:4"})
+	if got := conn.Peers(); !slices.Equal(got, []string{"a:1", "b:2", "c:3"}) {
+		t.Errorf("pings go to %q", got)
+	}
+	n.learn(election.Event{Type: election.EventPeerLeft, Peer: b, Name: "b:2"})
+	if got := conn.Peers(); !slices.Equal(got, []string{"a:1", "c:3"}) {
+		t.Errorf("after one left pings go to %q", got)
+	}
+}
+
 func TestCardOf(t *testing.T) {
 	for host, want := range map[string]bool{"127.0.0.1": true, "192.0.2.77": false, "localhost": false, "": false} {
 		if _, card := cardOf(host); (card != "") != want {

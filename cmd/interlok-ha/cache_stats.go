@@ -16,7 +16,11 @@ func (a *app) cacheStatsVerb() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "stats [--cache NAME]",
 		Short: "Show the caches' sizes, and who has how much of them",
-		Args:  noArgs,
+		Long: `Show the caches' sizes, and who has how much of them.
+
+The log's epoch is the master's. In the 3.3 design a master has none: there the
+caches count reigns for themselves, and the epoch is theirs alone.`,
+		Args: noArgs,
 	}
 	t := a.cacheFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {

@@ -145,7 +145,10 @@ func (a *app) configShowVerb() *cobra.Command {
 		for _, warning := range loaded.Warnings {
 			fmt.Fprintf(a.stderr, "interlok-ha: warning: %s\n", warning)
 		}
-		return a.print(all, func(w io.Writer, st style) { showTable(w, st, all) })
+		return a.print(all, func(w io.Writer, st style) {
+			printLine(w, st.faint("design ")+string(loaded.Design))
+			showTable(w, st, all)
+		})
 	}
 	return cmd
 }

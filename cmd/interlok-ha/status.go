@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/interlok-ha/interlok-ha/admin"
+	"github.com/interlok-ha/interlok-ha/config"
 	"github.com/spf13/cobra"
 )
 
@@ -42,10 +43,15 @@ const labelWidth = 10
 func statusTable(w io.Writer, st style, s admin.Status, now time.Time) {
 	line := func(label, text string) { printLine(w, st.faint(fmt.Sprintf("%-*s", labelWidth, label))+text) }
 
+	epochs := s.Settings.Design != string(config.Design33) // a ping has none
 	line("cluster", st.bold(s.Cluster)+"  "+settingsText(s.Settings))
 	line("instance", st.bold(s.Instance.Name)+"  "+roleText(st, s.Instance.Role, s.Instance.State)+" since "+sinceText(s.Instance.Since.Time, now))
 	if m := s.Master; m != nil {
-		line("master", st.bold(m.Name)+"  epoch "+strconv.FormatUint(m.Epoch, 10))
+		text := st.bold(m.Name)
+		if epochs {
+			text += "  epoch " + strconv.FormatUint(m.Epoch, 10)
+		}
+		line("master", text)
 	} else {
 		line("master", st.yellow("none known"))
 	}
@@ -104,8 +110,12 @@ func statusTable(w io.Writer, st style, s admin.Status, now time.Time) {
 		if p.Position > 0 {
 			position = strconv.Itoa(p.Position)
 		}
+		epoch := "-"
+		if epochs {
+			epoch = strconv.FormatUint(p.Epoch, 10)
+		}
 		rows = append(rows, []cell{{text: name}, {text: plainRole(p.Peer), paint: paint},
-			{text: position, right: true}, {text: strconv.FormatUint(p.Epoch, 10), right: true}, {text: heard, right: true}, {text: p.Address}})
+			{text: position, right: true}, {text: epoch, right: true}, {text: heard, right: true}, {text: p.Address}})
 	}
 	table(w, st, head, rows)
 }

@@ -13,9 +13,10 @@ import (
 const JavaMonitor = 5 * time.Second
 
 // javaStart is how soon after its start a Java instance may become master,
-// however long the timeout: it listens for 5 s, takes a place at its first look,
-// and is promoted at its second.
-const javaStart = 3 * JavaMonitor
+// however long the timeout: it listens for 5 s, and with place 1 configured is
+// promoted at its first look. One that is allotted takes its place at that look,
+// and is promoted at the next.
+const javaStart = 2 * JavaMonitor
 
 // Config is what a machine is made with.
 type Config struct {
@@ -64,7 +65,7 @@ type timers struct {
 	interval time.Duration
 	timeout  time.Duration
 	guard    time.Duration // 0.8·timeout: how long a master may act on one ping; see Machine.renew
-	quiet    time.Duration // 2·interval: from the start to the first ping
+	quiet    time.Duration // 2·interval: from the start to the first ping; the same after giving way to one of ours
 	settle   time.Duration // 1.5·interval: from the first ping of a place to acting on it
 	yield    time.Duration // 3·interval: how long a Java master is waited for that was given way to
 	java     time.Duration // monitor period and ping of a Java instance

@@ -50,7 +50,9 @@ func (m *Machine) takePlace() {
 		switch home := int(m.cfg.Position); {
 		case m.place.n == 0 || m.place.n > home:
 			m.setPlace(home, "configured")
-		case clash != nil && m.place.n != home:
+		case clash != nil && m.place.n != home && !clash.allotted():
+			// One that is allotted looks for another place itself: if this one
+			// went too, the two might swap places for ever.
 			m.setPlace(home, "configured; another one came")
 		case clash != nil && m.place.toldAt > 0 && clash.told != m.place.n:
 			clash.told = m.place.n

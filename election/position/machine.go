@@ -28,7 +28,9 @@ type Machine struct {
 	reign    reign
 	yield    yield
 
+	hushUntil   time.Duration // takes no place before
 	listenUntil time.Duration // nobody is promoted before
+	promotions  uint64
 	readyAt     time.Duration // since when nothing but a collision kept this one from being promoted; 0 = it is kept
 	javaAt      time.Duration // when a Java instance was last heard; 0 = never
 	pauseUntil  time.Duration // NoClaimFor
@@ -86,7 +88,7 @@ func (m *Machine) Step(now time.Duration, in election.Input) election.Output {
 	case election.SendFailed:
 		m.sendFailed(in.Seq)
 	case election.BarrierDone:
-		m.open()
+		m.open(in.Epoch)
 	case election.WorkStopped:
 		m.workStopped()
 	case election.Health:
@@ -237,6 +239,7 @@ func (m *Machine) nextWake() time.Duration {
 	}
 	due(m.started + m.t.quiet)
 	due(m.listenUntil)
+	due(m.hushUntil)
 	due(m.pauseUntil)
 	due(m.yield.until)
 	due(m.reign.until)

@@ -157,6 +157,16 @@ func TestOrderAnew(t *testing.T) {
 	w.slave(fixed(0x10), 1).said("place 2")
 	w.pass(every).quiet()
 	w.slave(java(0x10), 2).said("position.taken").slave(java(0x10), 2).said()
+
+	// It makes way for one that will stay, not for one that looks for another place too.
+	for _, tt := range []struct {
+		other heartbeat.InstanceID
+		want  int
+	}{{id(0x10), 1}, {id(0x90), 1}, {fixed(0x90), 2}, {java(0x90), 2}} {
+		if w = newWorld(t, c).line(m).slave(tt.other, 1); w.m.place.n != tt.want {
+			t.Errorf("beside %x it stands at %d, want %d", tt.other[0], w.m.place.n, tt.want)
+		}
+	}
 }
 
 // TestMoveUp: one step for each interval, when nobody stands before.
@@ -336,6 +346,22 @@ func TestIgnored(t *testing.T) {
 		w.slave(heartbeat.InstanceID{byte(i), byte(i >> 8), 1}, 7)
 	}
 	if len(w.m.peers) != maxPeers {
+		t.Errorf("%d peers are kept", len(w.m.peers))
+	}
+	// A master is heard all the same; it takes the place of a slave, the one silent for longest.
+	silent := heartbeat.InstanceID{1, 0, 1}
+	w = newWorld(t, config()).slave(silent, 1).pass(sec)
+	for i := 2; i <= maxPeers; i++ {
+		w.slave(heartbeat.InstanceID{byte(i), byte(i >> 8), 1}, 7)
+	}
+	w.master(java(0x99)).said("peer.left", "follow 99:0")
+	if len(w.m.peers) != maxPeers || w.m.peer(silent) != nil {
+		t.Errorf("%d peers are kept; the silent one: %v", len(w.m.peers), w.m.peer(silent) != nil)
+	}
+	for i := range maxPeers { // masters make room for nobody
+		w.master(heartbeat.InstanceID{byte(i), byte(i >> 8), 2})
+	}
+	if w.master(id(0x77)); len(w.m.peers) != maxPeers || w.m.peer(id(0x77)) != nil {
 		t.Errorf("%d peers are kept", len(w.m.peers))
 	}
 }

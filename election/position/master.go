@@ -12,6 +12,7 @@ import (
 type reign struct {
 	until time.Duration // how long it may act yet
 	prev  time.Duration // the same before the last ping
+	n     uint64        // which promotion of this process it began with
 	seq   uint64        // of that ping
 }
 
@@ -25,16 +26,18 @@ type yield struct {
 // cache is ready.
 func (m *Machine) promote(why string) {
 	m.event(election.Event{Type: election.EventPromoting, Detail: why})
-	m.place, m.master, m.yield, m.reign = place{}, master{}, yield{}, reign{}
+	m.promotions++
+	m.place, m.master, m.yield, m.reign = place{}, master{}, yield{}, reign{n: m.promotions}
 	m.readyAt = 0
 	m.setState(heartbeat.StateOpening, why)
 	m.pingAtOnce()
-	m.event(election.Event{Type: election.EventBarrier})
+	m.event(election.Event{Type: election.EventBarrier, Epoch: m.reign.n})
 }
 
-// open opens the guard, unless the first ping did not leave.
-func (m *Machine) open() {
-	if m.state != heartbeat.StateOpening {
+// open opens the guard, unless the first ping did not leave. An answer may come
+// late, when that promotion was called off and another has begun.
+func (m *Machine) open(barrier uint64) {
+	if m.state != heartbeat.StateOpening || barrier != m.reign.n {
 		return
 	}
 	m.setState(heartbeat.StateMaster, "open")
@@ -57,10 +60,10 @@ func (m *Machine) guard() election.Guard {
 // timeout; where there was one before, its next start is reckoned with.
 func (m *Machine) renew() {
 	d := m.t.guard
-	if m.javaAt > 0 {
-		d = min(d, javaStart*4/5)
+	if m.javaAt > 0 && m.t.interval <= JavaMonitor { // else no ping would keep one from it
+		d = min(d, javaStart*9/10)
 	}
-	m.reign = reign{until: m.now + d, prev: m.reign.until, seq: m.seq}
+	m.reign = reign{until: m.now + d, prev: m.reign.until, n: m.reign.n, seq: m.seq}
 }
 
 // sendFailed takes back what a ping that did not leave would have granted, or
@@ -95,6 +98,15 @@ func (m *Machine) lose(why string, to heartbeat.InstanceID) {
 	}
 	m.event(election.Event{Type: election.EventLost, Peer: to, Detail: why})
 	m.setState(heartbeat.StateStopping, why)
+}
+
+// hush keeps this one silent, as a slave too, until the others have heard twice
+// whom it gave way to. The one at position 1 may follow this one yet, and takes
+// its first ping as a slave for the end of all reigns.
+func (m *Machine) hush() {
+	if m.on(RuleHush) {
+		m.hushUntil = m.now + m.t.quiet
+	}
 }
 
 // giveWay waits for the Java master that this one gave way to: it may have

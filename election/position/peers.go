@@ -23,11 +23,14 @@ type peer struct {
 	reigns     bool // its last ping was a master's
 	place      int
 	heardAt    time.Duration
-	resignedAt time.Duration // when it pinged as a slave while it was followed; 0 = never
+	resignedAt time.Duration // when it pinged as a slave, and had as master before; 0 = never
 	ours       bool          // no Java instance
 	configured bool          // ours, with a configured place
 	told       int           // the place for which EventCollision was told
 }
+
+// allotted reports whether it is one of ours that makes way for a configured place.
+func (p *peer) allotted() bool { return p.ours && !p.configured }
 
 // master is the one that pinged last as master.
 type master struct {
@@ -53,7 +56,7 @@ func (m *Machine) receive(p *heartbeat.Packet, from netip.AddrPort) {
 	}
 	q := m.peer(p.Instance)
 	if q == nil {
-		if len(m.peers) >= maxPeers {
+		if len(m.peers) >= maxPeers && !(p.State.Reigns() && m.makeRoom()) {
 			return
 		}
 		q = &peer{id: p.Instance}
@@ -68,6 +71,7 @@ func (m *Machine) receive(p *heartbeat.Packet, from netip.AddrPort) {
 	if p.State.Reigns() && q.resignedAt > 0 && m.now < q.resignedAt+m.t.interval {
 		return // overtaken on its way by the one that resigned
 	}
+	reigned := q.reigns
 	q.reigns = p.State.Reigns()
 	q.place = int(p.Position)
 	if !q.ours {
@@ -78,10 +82,48 @@ func (m *Machine) receive(p *heartbeat.Packet, from netip.AddrPort) {
 		m.hearMaster(q)
 		return
 	}
-	if m.master.known && m.master.id == q.id && m.on(RuleResigned) && q.ours {
-		q.resignedAt = m.now
-		m.forgetMaster("it resigned")
+	if reigned && q.ours && m.on(RuleResigned) {
+		m.hearResigned(q)
 	}
+}
+
+// makeRoom forgets the slave that was silent for longest: a master must be heard
+// however many slaves somebody makes up, or this one is promoted beside it.
+func (m *Machine) makeRoom() bool {
+	oldest := -1
+	for i, p := range m.peers {
+		if !p.reigns && (oldest < 0 || p.heardAt < m.peers[oldest].heardAt) {
+			oldest = i
+		}
+	}
+	if oldest < 0 {
+		return false
+	}
+	p := m.peers[oldest]
+	m.event(election.Event{Type: election.EventPeerLeft, Peer: p.id, Name: p.name, Detail: "made room for a master"})
+	m.peers = slices.Delete(m.peers, oldest, oldest+1)
+	return true
+}
+
+// hearResigned: a master of ours says that it is none any more. After a heal
+// there were two: the other one reigns on, though the one that gave way to it
+// was heard last.
+func (m *Machine) hearResigned(q *peer) {
+	q.resignedAt = m.now
+	if !m.master.known || m.master.id != q.id {
+		return
+	}
+	var other *peer
+	for _, p := range m.peers {
+		if p.reigns && (other == nil || p.heardAt > other.heardAt) {
+			other = p
+		}
+	}
+	if other == nil || !m.on(RuleOther) {
+		m.forgetMaster("it resigned")
+		return
+	}
+	m.follow(other)
 }
 
 func kindOf(q *peer) string {
@@ -115,6 +157,7 @@ func (m *Machine) hearMaster(q *peer) {
 				return
 			}
 			m.lose("another instance with a higher id reigns", q.id)
+			m.hush()
 			m.follow(q)
 			return
 		}
@@ -133,7 +176,7 @@ func (m *Machine) follow(q *peer) {
 	if !f.known || f.id != q.id || f.name != q.name {
 		m.event(election.Event{Type: election.EventMaster, Peer: q.id, Name: q.name})
 	}
-	*f = master{known: true, id: q.id, name: q.name, addr: q.addr, heardAt: m.now}
+	*f = master{known: true, id: q.id, name: q.name, addr: q.addr, heardAt: q.heardAt}
 	m.readyAt = 0
 	m.yield = yield{}
 }

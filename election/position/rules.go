@@ -17,4 +17,6 @@ const (
 	RuleLast                         // who gives the role up goes to the end of the line
 	RuleResigned                     // a master that pings as a slave is none any more
 	RuleConfigured                   // a configured place is left to who it was configured for
+	RuleOther                        // when one of two masters resigns, the other one is followed
+	RuleHush                         // who gave way to one of ours is not heard until the others have heard that one
 )

@@ -14,7 +14,7 @@ func (m *Machine) tickSlave() {
 	if m.now >= m.started+m.t.quiet {
 		m.setState(heartbeat.StateSlave, "listened")
 	}
-	if m.yield.until > 0 || m.state != heartbeat.StateSlave {
+	if m.yield.until > 0 || m.state != heartbeat.StateSlave || m.now < m.hushUntil {
 		return
 	}
 	if !m.mayBecomeMaster() {

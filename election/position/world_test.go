@@ -39,7 +39,9 @@ type world struct {
 	m   *Machine
 	now time.Duration
 	log []string // pings and events since the last said
-	out election.Output
+
+	barrier uint64 // number of the last one asked for
+	out     election.Output
 }
 
 func newWorld(t *testing.T, cfg Config) *world {
@@ -54,7 +56,11 @@ func newWorld(t *testing.T, cfg Config) *world {
 	return w
 }
 
+// do takes a step. BarrierDone without a number answers the last one asked for.
 func (w *world) do(in election.Input) *world {
+	if b, ok := in.(election.BarrierDone); ok && b.Epoch == 0 {
+		in = election.BarrierDone{Epoch: w.barrier}
+	}
 	w.out = w.m.Step(w.now, in)
 	for _, p := range w.out.Send {
 		kind := "slave"
@@ -67,6 +73,9 @@ func (w *world) do(in election.Input) *world {
 		}
 	}
 	for _, e := range w.out.Events {
+		if e.Type == election.EventBarrier {
+			w.barrier = e.Epoch
+		}
 		switch e.Type {
 		case election.EventOrder, election.EventPeerJoined:
 			continue

@@ -73,8 +73,12 @@ func checkSwitchover(t *testing.T, c *lab.Cluster, from, to *lab.Instance) {
 	up := to.WaitLog("Promoted to Master node", promoted+1, soon)
 	old, now := spans[before-1], spans[before]
 	t.Logf("switchover: answered after %v, %v from order to reign, %v without a command", answered, up.Time.Sub(asked.Time), now.From-old.To)
-	if d := up.Time.Sub(asked.Time); d > 250*time.Millisecond {
-		t.Errorf("%s reigns %v after the order, want 250 ms at most", to.Name, d)
+	most := 800 * time.Millisecond // what silence would take
+	if lab.Full() {                // with the machine to itself
+		most = 250 * time.Millisecond
+	}
+	if d := up.Time.Sub(asked.Time); d > most {
+		t.Errorf("%s reigns %v after the order, want %v at most", to.Name, d, most)
 	}
 	if now.Name != to.Name || !old.Ended {
 		t.Errorf("the command of %s ended itself: %v; then that of %s started, want %s", old.Name, old.Ended, now.Name, to.Name)

@@ -66,6 +66,7 @@ func TestPositionsLog(t *testing.T) {
 	has(a, "info", `"Promoting to MASTER"`)
 	has(all[1], "info", `"Slave position 1"`)
 	has(all[2], "info", `"Slave position 2"`)
+	has(all[2], "info", `"id":"`+a.MustStatus().Instance.ID[:8])
 	has(all[3], "info", `"No slave position has been set, one will be allocated."`)
 	has(all[3], "info", `"Assigning myself slave position 3"`)
 
@@ -157,7 +158,8 @@ func TestPositionsOrders(t *testing.T) {
 	fails(1, "master is "+addr(0)+" on "+addr(0)+": run it there", "switchover", "--instance", "b")
 	fails(1, "does not stand at position", "switchover", "--to", next[1].Name, "--instance", "a")
 	fails(1, "no instance nobody:1 is heard", "switchover", "--to", "nobody:1", "--instance", "a")
-	fails(1, "has no maintenance", "maintenance", "on", "--for", "1m", "--instance", "a")
+	fails(1, "drain the slaves", "maintenance", "on", "--for", "1m", "--instance", "a")
+	fails(1, "there is none to end", "maintenance", "off", "--instance", "a")
 	fails(1, "there is a master", "promote", "--instance", "b")
 	if n := all[0].Count("Giving mastership up"); n != 0 {
 		t.Errorf("an order that was refused stopped the work %d times", n)

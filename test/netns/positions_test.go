@@ -17,9 +17,9 @@ import (
 // is everybody's, whatever the caches' own epochs were.
 func TestPositionsPartition(t *testing.T) {
 	t.Parallel()
-	const timeout = 2 * time.Second
+	const timeout = 3 * time.Second
 	w := newNetwork(t, 3)
-	c := lab.NewPings(t, false, "failover.ping.interval.seconds=400ms", "failover.instance.timeout.seconds="+timeout.String())
+	c := lab.NewPings(t, false, "failover.ping.interval.seconds="+(timeout/5).String(), "failover.instance.timeout.seconds="+timeout.String())
 	var all []*lab.Instance
 	for i := 1; i <= 3; i++ {
 		all = append(all, c.Run(lab.Run{

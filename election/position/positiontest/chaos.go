@@ -13,6 +13,7 @@ const (
 	Freezes    Faults = 1 << iota // processes of ours
 	Partitions                    // of the network in two
 	Losses                        // of single pings
+	InStep                        // no fault, but all happens on the beat of the pings
 )
 
 // Chaos makes a scenario of 2 to 5 instances, the kinds as mix says: its bit i
@@ -103,7 +104,20 @@ func Chaos(seed uint64, n int, mix uint, faults Faults) *Scenario {
 		sc.Actions = append(sc.Actions, Action{At: at, Do: "start", Node: i}, Action{At: at + time.Second, Do: "resume", Node: i})
 	}
 	sc.Length = at + 3*long
+	if faults&InStep != 0 {
+		sc.toBeat()
+	}
 	return sc
+}
+
+// toBeat puts all that happens on the beat of the pings, and takes the drift
+// away: who starts or is heard again together decides together, each time.
+func (sc *Scenario) toBeat() {
+	sc.Drift, sc.Delay = 0, min(sc.Delay, 20*time.Millisecond)
+	for i := range sc.Actions {
+		a := &sc.Actions[i]
+		a.At, a.For = a.At.Truncate(sc.Interval), a.For.Truncate(sc.Interval)
+	}
 }
 
 // Mixes are all mixes of n instances, by how many are Java's.

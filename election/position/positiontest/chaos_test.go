@@ -56,6 +56,7 @@ func TestCalm(t *testing.T)       { chaos(t, 0, 5) }
 func TestFreezes(t *testing.T)    { chaos(t, Freezes, 5) }
 func TestPartitions(t *testing.T) { chaos(t, Partitions, 5) }
 func TestLosses(t *testing.T)     { chaos(t, Losses, 5) }
+func TestInStep(t *testing.T)     { chaos(t, Partitions|Freezes|InStep, 5) }
 
 // TestReplay: the same scenario gives the same run.
 func TestReplay(t *testing.T) {

@@ -11,7 +11,10 @@ import (
 //	one       no two work at the same time, but in a partition or with loss and
 //	          for one settling time after; a frozen instance of ours is no excuse
 //	exit      no Java instance is made to exit by one of ours, likewise
-//	heal      after a heal one works within the instance timeout
+//	heal      after a heal one works within the instance timeout; if several of
+//	          ours did, one of them
+//	third     nobody of ours is promoted while another of ours reigns that it
+//	          has heard as master within the timeout
 //	settle    some time after the last change one works, and the slaves stand
 //	          in the places 1…n
 //	takeover  position 1 takes over within timeout + interval after a crash; a
@@ -84,13 +87,15 @@ func (c *checker) heal() {
 	if c.disturbed {
 		return
 	}
-	reigning := 0
+	reigning, java := map[*node]bool{}, false
 	for _, n := range c.s.nodes {
-		if n.up && n.working && !n.frozen {
-			reigning++
+		java = java || n.spec.Java
+		// One that ends may be the last that could reign.
+		if n.up && n.working && !n.frozen && !n.ending && !n.draining {
+			reigning[n] = true
 		}
 	}
-	if reigning == 0 {
+	if len(reigning) == 0 {
 		return
 	}
 	c.healing++
@@ -102,8 +107,30 @@ func (c *checker) heal() {
 		c.s.rep.Checked["heal"]++
 		if n := c.workers(); n != 1 {
 			c.s.violate("heal", "%d at work one timeout after the heal at %v", n, at)
+			return
+		}
+		for _, n := range c.s.nodes {
+			if n.working && !reigning[n] && len(reigning) > 1 && !java {
+				c.s.violate("heal", "%s took over from the %d that were at work at the heal at %v", n.spec.Name, len(reigning), at)
+			}
 		}
 	})
+}
+
+// promoted: n was, by its own decision.
+func (c *checker) promoted(n *node) {
+	if n.spec.Java {
+		return
+	}
+	recent := c.s.now - c.s.sc.Timeout*99/100 // its clock may be fast
+	for _, x := range c.s.nodes {
+		if x == n || x.spec.Java || !x.up || !x.reigns {
+			continue
+		}
+		if heard := n.masters[x.uuid()]; heard > max(recent, x.since) {
+			c.s.violate("third", "%s is promoted, and has heard %s at %v, which reigns", n.spec.Name, x.spec.Name, heard)
+		}
+	}
 }
 
 // look runs after each event.

@@ -25,7 +25,8 @@ type node struct {
 	working bool
 	frozen  bool
 	backlog []func()
-	workRun int // numbers the orders to end the work
+	workRun int  // numbers the orders to end the work
+	ending  bool // the work was told to end
 
 	// ours
 	machine  *position.Machine
@@ -35,7 +36,10 @@ type node struct {
 	wakeTurn int
 	disk     election.State
 	reigns   bool
-	metJava  bool // this start heard one
+	draining bool
+	since    time.Duration            // when its reign began
+	masters  map[string]time.Duration // when it last heard which master, since its own last reign
+	metJava  bool                     // this start heard one
 
 	java      *java
 	startedAt time.Duration
@@ -112,7 +116,7 @@ func (n *node) start() {
 	if err != nil {
 		panic(err)
 	}
-	n.codec, n.guard, n.reigns = codec, 0, false
+	n.codec, n.guard, n.reigns, n.masters = codec, 0, false, map[string]time.Duration{}
 	n.machine, err = position.New(position.Config{
 		Self: n.id, Name: codec.Name(), Position: uint16(n.spec.Position),
 		Interval: n.s.sc.Interval, Timeout: n.s.sc.Timeout, Candidate: !n.spec.Witness, Off: n.s.sc.Off,
@@ -145,7 +149,7 @@ func (n *node) kill() {
 
 func (n *node) die() {
 	n.up, n.frozen, n.backlog = false, false, nil
-	n.reigns = false
+	n.reigns, n.draining = false, false
 	n.workRun++
 	n.setWorking(false)
 	n.s.chk.rest()
@@ -230,6 +234,9 @@ func (n *node) arrive(b []byte, from *node) {
 			return
 		}
 		n.metJava = n.metJava || from.spec.Java
+		if p.State.Reigns() {
+			n.masters[p.Instance.UUID()] = n.s.now
+		}
 		n.step(election.Received{Packet: &p, From: addr(from.i)})
 	})
 }
@@ -274,11 +281,17 @@ func (n *node) tell(e election.Event) {
 	s := n.s
 	switch e.Type {
 	case election.EventState:
-		n.reigns = e.State.Reigns()
+		switch now := e.State.Reigns(); {
+		case now && !n.reigns:
+			n.since = s.now
+		case n.reigns && !now:
+			n.masters = map[string]time.Duration{}
+		}
+		n.reigns, n.draining = e.State.Reigns(), e.State == heartbeat.StateDraining
 	case election.EventPromoting:
 		s.promoted(n)
 	case election.EventBarrier:
-		n.later(10*time.Millisecond, func() { n.step(election.BarrierDone{}) })
+		n.later(10*time.Millisecond, func() { n.step(election.BarrierDone{Epoch: e.Epoch}) })
 	case election.EventOpened:
 		n.workRun++
 		n.setWorking(true)
@@ -294,6 +307,7 @@ func (n *node) tell(e election.Event) {
 // endWork ends the work after d, whether the process runs or not, and tells.
 func (n *node) endWork(d time.Duration) {
 	n.workRun++
+	n.ending = true
 	run, boot := n.workRun, n.boot
 	n.s.at(n.s.now+d, func() {
 		if n.workRun != run || n.boot != boot || !n.up {
@@ -324,7 +338,7 @@ func (n *node) setWorking(on bool) {
 	if n.working == on {
 		return
 	}
-	n.working = on
+	n.working, n.ending = on, false
 	n.s.logf("%s works: %v", n.spec.Name, on)
 }
 

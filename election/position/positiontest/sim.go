@@ -234,6 +234,7 @@ func (s *sim) transmit(from *node, b []byte) {
 func (s *sim) promoted(n *node) {
 	s.rep.Promotions++
 	s.logf("%s is promoted", n.spec.Name)
+	s.chk.promoted(n)
 }
 
 // javaExits is System.exit(1) of the conflict handler; by is whose ping it was.
