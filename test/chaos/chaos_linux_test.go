@@ -56,6 +56,7 @@ func TestChaos(t *testing.T) {
 	needAll(t)
 	for _, quorum := range []bool{false, true} {
 		t.Run(fmt.Sprintf("quorum %v", quorum), func(t *testing.T) {
+			t.Parallel()
 			kinds := kinds
 			if *only != "" {
 				names := strings.Split(*only, "+")

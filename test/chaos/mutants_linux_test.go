@@ -106,6 +106,7 @@ func TestMutants(t *testing.T) {
 	needAll(t)
 	for _, g := range guards[:min(*mutants, len(guards))] {
 		t.Run(g.name, func(t *testing.T) {
+			t.Parallel()
 			test, program := self(t), ""
 			if strings.HasPrefix(g.file, inTest) {
 				test = g.build(t, "test", "-c")
