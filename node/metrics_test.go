@@ -18,8 +18,6 @@ import (
 	"github.com/interlok-ha/interlok-ha/heartbeat"
 )
 
-const testToken = "0123456789abcdef0123456789abcdef"
-
 // freePort is a TCP port that was free a moment ago.
 func freePort(t *testing.T) string {
 	t.Helper()

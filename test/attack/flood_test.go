@@ -43,9 +43,9 @@ func replayedPacket(t *testing.T, v *victim) []byte { return v.of(t, v.slave).Ra
 
 // flooding sends one packet over and over, from several sockets, at the rate
 // above.
-func flooding(make func(*testing.T, *victim) []byte) func(*testing.T, *victim) int {
+func flooding(build func(*testing.T, *victim) []byte) func(*testing.T, *victim) int {
 	return func(t *testing.T, v *victim) int {
-		packet := make(t, v)
+		packet := build(t, v)
 		sent := [senders]int{}
 		began := time.Now()
 		all(senders, func(i int) {
