@@ -49,7 +49,7 @@ const toldEvery = time.Minute
 
 // public is what anybody may read over TCP, from any address.
 var public = map[string]bool{
-	"/": true, "/v1/status": true, "/v1/openapi.json": true, "/metrics": true, "/healthz": true, "/readyz": true,
+	"/": true, "/dashboard.css": true, "/dashboard.js": true, "/v1/status": true, "/v1/openapi.json": true, "/metrics": true, "/healthz": true, "/readyz": true,
 	"/master": true, "/primary": true, "/leader": true, "/slave": true, "/replica": true,
 }
 
