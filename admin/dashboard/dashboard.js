@@ -84,7 +84,7 @@ function show(status) {
     return li;
   }));
   const line = (i, state, contact, seq, address, self) => ({
-    cells: [i.name, i.role, state || "", place(i), i.epoch, contact, seq ?? "–", address || ""],
+    cells: [i.name, i.role, state || "", place(i), i.epoch || "–", contact, seq || "–", address || ""],
     kind: (self ? "self " : "") + (i.role === "master" ? "reigns" : ""),
   });
   const peers = [...status.peers].sort((a, b) => (a.role === "master" ? -1 : 0) - (b.role === "master" ? -1 : 0) || (place(a) === "–") - (place(b) === "–") || place(a) - place(b) || a.name.localeCompare(b.name));
@@ -157,7 +157,7 @@ function tell(event) {
   if (event.type !== "state") {
     const li = document.createElement("li"), time = document.createElement("time");
     time.textContent = clock(event.time);
-    li.append(time, [event.type, event.peer, event.detail, event.epoch ? "epoch " + event.epoch : ""].filter((w) => w).join(" · "));
+    li.append(time, [event.type, event.type === "master" ? event.master || "none" : event.peer, event.detail, event.epoch ? "epoch " + event.epoch : ""].filter((w) => w).join(" · "));
     at("events").prepend(li);
     while (at("events").children.length > mostEvents) at("events").lastChild.remove();
   }
@@ -199,6 +199,7 @@ function order(id, path, body, what) {
 order("switchover", "v1/switchover", () => at("to").value ? { to: at("to").value } : {}, () => "Handed over.");
 order("drain", "v1/drain", () => ({}), () => "Drained: it stays out until Resume.");
 order("resume", "v1/resume", () => ({}), () => "Resumed.");
+at("orders").addEventListener("submit", (event) => event.preventDefault());
 at("token").addEventListener("input", () => {
   for (const id of ["switchover", "drain", "resume"]) at(id).disabled = !at("token").value;
 });
