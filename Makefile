@@ -1,7 +1,7 @@
 # `make check` is what the CI runs. `make nightly` is the same with full counts.
 TOOL = go tool -modfile=tools/go.mod
 
-.PHONY: check test race lint fuzz sim model e2e netns chaos bench-idle bench-cache bench-cache-short bench-hooks crash demo nightly build
+.PHONY: check test race lint fuzz sim model e2e netns chaos bench-idle bench-cache bench-cache-short bench-hooks crash attack browser demo nightly build
 
 check:
 	bash .ci/run
@@ -56,6 +56,14 @@ bench-hooks:
 # kill -9 of masters, 50 times each way.
 crash:
 	go test -count=1 -v -timeout=60m -run 'Crash|Silent|Clone|Keeper|Refusal' ./test/e2e -full
+
+# What SECURITY.md names, floods of the group too.
+attack:
+	go test -count=1 -v -timeout=15m ./test/attack -attack
+
+# The dashboard with chromium; PICTURES=DIR keeps what it looked like.
+browser:
+	go test -count=1 -v ./test/browser -browser $(if $(PICTURES),-picture $(abspath $(PICTURES)))
 
 demo:
 	go run ./cmd/interlok-ha demo

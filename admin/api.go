@@ -76,6 +76,9 @@ func newAPI(cfg Config, own func(*Metrics)) *api {
 		"/slave":           role(RoleSlave),
 		"/replica":         role(RoleSlave),
 	}
+	for path := range dashboardTypes {
+		a.routes[path] = get(a.dashboard)
+	}
 	return a
 }
 

@@ -30,7 +30,7 @@ func TestRoutes(t *testing.T) {
 		{"HEAD", "/v1/status", "", 200, ""},
 		{"POST", "/v1/status", "", 405, ""},
 		{"GET", "/v1/status/", "", 404, ""},
-		{"GET", "/", "", 404, ""},
+		{"GET", "/dashboard", "", 404, ""},
 		{"GET", "/healthz", "", 200, ""},
 		{"GET", "/master", "", 200, ""},
 		{"GET", "/primary", "", 200, ""},

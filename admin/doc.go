@@ -30,6 +30,7 @@
 //	                                    StepsAnswer; timeoutMs=5000 for a fence. 429 with Retry-After:
 //	                                    no room now; an error says how many were "taken" before it
 //	GET  /metrics                       numbers in the Prometheus text format
+//	GET  /                              the dashboard, a page for people
 //	GET  /v1/openapi.json               all of this, for programs
 //	GET  /healthz                       200 while the instance answers
 //	GET  /readyz                        200 if it works or could take over, else 503

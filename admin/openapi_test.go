@@ -101,6 +101,9 @@ var operations = []operation{
 	{path: "/primary", methods: probes, summary: "As /master", answers: map[int]any{200: probeAnswer{}, 503: probeAnswer{}}, tries: []try{{"/primary", "", 200}}},
 	{path: "/leader", methods: probes, summary: "As /master", answers: map[int]any{200: probeAnswer{}, 503: probeAnswer{}}, tries: []try{{"/leader", "", 200}}},
 	{path: "/slave", methods: probes, summary: "200 if it is a slave, else 503", answers: map[int]any{200: probeAnswer{}, 503: probeAnswer{}}, tries: []try{{"/slave", "", 503}}},
+	{path: "/", methods: reads, summary: "The dashboard, for people", answers: map[int]any{200: metricsText{}}, kind: dashboardTypes["/"], tries: []try{{"/", "", 200}}},
+	{path: "/dashboard.css", methods: reads, summary: "How it looks", answers: map[int]any{200: metricsText{}}, kind: dashboardTypes["/dashboard.css"], tries: []try{{"/dashboard.css", "", 200}}},
+	{path: "/dashboard.js", methods: reads, summary: "What it does", answers: map[int]any{200: metricsText{}}, kind: dashboardTypes["/dashboard.js"], tries: []try{{"/dashboard.js", "", 200}}},
 	{path: "/replica", methods: probes, summary: "As /slave", answers: map[int]any{200: probeAnswer{}, 503: probeAnswer{}}, tries: []try{{"/replica", "", 503}}},
 }
 

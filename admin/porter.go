@@ -12,6 +12,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -23,7 +24,7 @@ type porter struct {
 	log      zerolog.Logger
 	counts   *tcpCounts
 	loopback bool // only this machine can reach the door
-	token    *[sha256.Size]byte
+	token    *secret
 	hosts    map[string]bool
 	covers   func(host string) bool // names of the certificate; may be nil
 	cross    *http.CrossOriginProtection
@@ -48,7 +49,7 @@ const toldEvery = time.Minute
 
 // public is what anybody may read over TCP, from any address.
 var public = map[string]bool{
-	"/": true, "/v1/status": true, "/v1/openapi.json": true, "/metrics": true, "/healthz": true, "/readyz": true,
+	"/": true, "/dashboard.css": true, "/dashboard.js": true, "/v1/status": true, "/v1/openapi.json": true, "/metrics": true, "/healthz": true, "/readyz": true,
 	"/master": true, "/primary": true, "/leader": true, "/slave": true, "/replica": true,
 }
 
@@ -58,11 +59,7 @@ var orders = map[string]bool{"/v1/switchover": true, "/v1/drain": true, "/v1/res
 func newPorter(api http.Handler, d *doorway) *porter {
 	p := &porter{
 		api: api, log: d.log, counts: d.counts, loopback: d.loopback, cross: http.NewCrossOriginProtection(),
-		hosts: map[string]bool{"localhost": true}, lists: make(chan struct{}, maxLists),
-	}
-	if d.cfg.Token != "" {
-		sum := sha256.Sum256([]byte(d.cfg.Token))
-		p.token = &sum
+		hosts: map[string]bool{"localhost": true}, lists: make(chan struct{}, maxLists), token: &d.token,
 	}
 	own, _, _ := net.SplitHostPort(d.cfg.Listen)
 	machine, _ := os.Hostname() // without it the name is not let in; the others are
@@ -115,6 +112,20 @@ func (p *porter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// secret is the token's SHA-256; none: nobody has one.
+type secret struct {
+	sum atomic.Pointer[[sha256.Size]byte]
+}
+
+func (s *secret) set(token string) {
+	if token == "" {
+		s.sum.Store(nil)
+		return
+	}
+	sum := sha256.Sum256([]byte(token))
+	s.sum.Store(&sum)
+}
+
 // walk waits for a place among those who walk through a cache, until leave is
 // called.
 func (p *porter) walk(r *http.Request) (leave func(), err error) {
@@ -163,14 +174,15 @@ func (p *porter) judge(r *http.Request) (cause string, err error) {
 // authorize wants the token. What is compared has always the same length, and
 // every wrong token is told the same.
 func (p *porter) authorize(r *http.Request) error {
-	if p.token == nil {
+	want := p.token.sum.Load()
+	if want == nil {
 		return &Error{Kind: KindForbidden, Detail: "this needs a token, and none is configured here", Mend: "set failover.admin.token.file, or use the Unix socket"}
 	}
 	given := r.Header.Values("Authorization")
 	if len(given) == 1 {
 		scheme, token, _ := strings.Cut(given[0], " ")
 		sum := sha256.Sum256([]byte(token))
-		if subtle.ConstantTimeCompare(sum[:], p.token[:]) == 1 && strings.EqualFold(scheme, "Bearer") {
+		if subtle.ConstantTimeCompare(sum[:], want[:]) == 1 && strings.EqualFold(scheme, "Bearer") {
 			return nil
 		}
 	}

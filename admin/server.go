@@ -83,6 +83,15 @@ func (s *Server) URL() string {
 	return ""
 }
 
+// SetToken has the bearer of another token obeyed over TCP, from now on, in
+// place of the bearer of TCP.Token; empty: nobody. Without a TCP, or before
+// Ready is closed, it does nothing. Safe for concurrent use.
+func (s *Server) SetToken(token string) {
+	if d := s.tcp.Load(); d != nil {
+		d.token.set(token)
+	}
+}
+
 // Run serves until ctx ends, then takes the socket away and returns nil. Call
 // it once. An *Error of KindRunning says that another process answers there,
 // one of KindBadListen that the TCP address cannot be used.

@@ -47,6 +47,7 @@ type doorway struct {
 	log      zerolog.Logger
 	loopback bool
 	keys     *keyPair // nil: no TLS
+	token    secret
 
 	places  chan struct{}
 	perHost int
@@ -97,6 +98,7 @@ func openTCP(cfg TCP, conns int, counts *tcpCounts, log zerolog.Logger) (*doorwa
 		return nil, &Error{Kind: KindBadListen, Detail: fmt.Sprintf("listen on %s for the HTTP API: %v", cfg.Listen, cause(err)), Mend: mend, Err: err}
 	}
 	d.TCPListener = l.(*net.TCPListener)
+	d.token.set(cfg.Token)
 	d.loopback = d.at().Addr().IsLoopback()
 	if cfg.Token != "" && d.keys == nil && !d.loopback && !cfg.Insecure { // a name that turned out to be another's
 		_ = l.Close()

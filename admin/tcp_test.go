@@ -304,8 +304,23 @@ func TestWrongTokens(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n := bytes.Count(text, []byte("p.token")); n != 3 || !bytes.Contains(text, []byte("subtle.ConstantTimeCompare(sum[:], p.token[:])")) {
-		t.Errorf("the token is used in %d places; it is set, looked for, and compared in constant time, and no more", n)
+	if n := bytes.Count(text, []byte("p.token")); n != 1 || !bytes.Contains(text, []byte("subtle.ConstantTimeCompare(sum[:], want[:])")) {
+		t.Errorf("the token is used in %d places; it is looked for, and compared in constant time, and no more", n)
+	}
+}
+
+// From the moment that it is set only the new token counts.
+func TestSetToken(t *testing.T) {
+	const other = "fedcba9876543210fedcba9876543210"
+	s := serveTCP(t, Config{Node: newFakeNode()}, TCP{Token: token}, false, nil)
+	for _, tt := range []struct {
+		set, given string
+		want       int
+	}{{token, token, 200}, {other, token, 401}, {other, other, 200}, {"", other, 403}, {"", "", 403}, {token, token, 200}} {
+		s.SetToken(tt.set)
+		if resp, body := s.do("POST", "/v1/drain", "", jsonType, "Authorization: Bearer "+tt.given); resp.StatusCode != tt.want {
+			t.Errorf("%q set, %q given: %d, want %d: %s", tt.set, tt.given, resp.StatusCode, tt.want, body)
+		}
 	}
 }
 

@@ -19,23 +19,30 @@ const makeToken = "make one with `interlok-ha keygen --out FILE`"
 
 func tokenFile(field func(*Settings) *string) kind {
 	return kind{name: "path", paths: true, reads: true, set: func(s *Settings, v string) *complaint {
-		b, info, err := readFile(v)
-		if err != nil {
-			return complain("name a file with one line; "+makeToken, "%v", err)
+		token, bad := readTokenFile(v)
+		if bad == nil {
+			*field(s) = token
 		}
-		if mode, ok := forOthers(info.Mode()); ok {
-			return complain("run chmod 600 "+v, "others can read %s (mode %04o)", v, mode)
-		}
-		if uid, ok := ownerOf(info); ok && uid != 0 && uid != os.Geteuid() {
-			return complain("run chown for the user that interlok-ha runs as", "%s belongs to user %d, who could change it", v, uid)
-		}
-		token := strings.TrimSpace(string(b))
-		if bad := checkToken(token); bad != "" {
-			return complain(makeToken, "%s %s", v, bad)
-		}
-		*field(s) = token
-		return nil
+		return bad
 	}}
+}
+
+func readTokenFile(name string) (string, *complaint) {
+	b, info, err := readFile(name)
+	if err != nil {
+		return "", complain("name a file with one line; "+makeToken, "%v", err)
+	}
+	if mode, ok := forOthers(info.Mode()); ok {
+		return "", complain("run chmod 600 "+name, "others can read %s (mode %04o)", name, mode)
+	}
+	if uid, ok := ownerOf(info); ok && uid != 0 && uid != os.Geteuid() {
+		return "", complain("run chown for the user that interlok-ha runs as", "%s belongs to user %d, who could change it", name, uid)
+	}
+	token := strings.TrimSpace(string(b))
+	if bad := checkToken(token); bad != "" {
+		return "", complain(makeToken, "%s %s", name, bad)
+	}
+	return token, nil
 }
 
 // checkToken says what is wrong with a token, and never shows it.

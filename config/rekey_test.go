@@ -80,3 +80,43 @@ func TestRereadKeys(t *testing.T) {
 		}
 	}
 }
+
+func TestRereadToken(t *testing.T) {
+	const other = "fedcba9876543210fedcba9876543210"
+	name := filepath.Join(t.TempDir(), "token")
+	write(t, name, testToken+"\n", 0o600)
+	src := source()
+	src.Sets = []string{"failover.admin.listen=127.0.0.1:0", "failover.admin.token.file=" + name}
+	s, err := Load(src)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		text string
+		mode os.FileMode
+		want string // the token, or part of the error
+	}{
+		{other + "\n", 0o600, other},
+		{other, 0o644, "chmod 600 " + name},
+		{"guessed", 0o600, "can be guessed"},
+		{"", 0o600, "holds no token"},
+	} {
+		write(t, name, tt.text, tt.mode)
+		got, err := s.RereadToken()
+		if err != nil {
+			got = err.Error()
+		}
+		if tt.want != got && (err == nil || !strings.Contains(got, tt.want) || !strings.Contains(got, name)) {
+			t.Errorf("%q: %q, want %q", tt.text, got, tt.want)
+		}
+	}
+	if s.Admin.Token != testToken {
+		t.Errorf("the settings have %q now", s.Admin.Token)
+	}
+	if s, err = Load(source()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.RereadToken(); err == nil || !strings.Contains(err.Error(), "failover.admin.token.file") {
+		t.Errorf("without a file: %v", err)
+	}
+}

@@ -1,8 +1,6 @@
 package node
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -13,16 +11,12 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/interlok-ha/interlok-ha/election"
 	"github.com/interlok-ha/interlok-ha/heartbeat"
 )
-
-const testToken = "0123456789abcdef0123456789abcdef"
 
 // freePort is a TCP port that was free a moment ago.
 func freePort(t *testing.T) string {
@@ -234,144 +228,4 @@ func TestCausesAreSaid(t *testing.T) {
 			}
 		}
 	}
-}
-
-// No heartbeat is missed while the HTTP API is under attack: the guard is
-// renewed as often as without, and mastership does not change.
-func TestAPIUnderAttack(t *testing.T) {
-	if testing.Short() {
-		t.Skip("takes seconds")
-	}
-	const delay, beats = 500 * time.Millisecond, 10
-	c := newCluster(t)
-	token := c.dir + "/token"
-	if err := os.WriteFile(token, []byte(testToken), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	addr := freePort(t)
-	i := c.start("a", idle, "failover.delay=500", "failover.retries=4", "failover.admin.listen="+addr, "failover.admin.token.file="+token)
-	expect(t, "mastership", i.masters)
-
-	ctx, stop := context.WithCancel(t.Context())
-	var attackers sync.WaitGroup
-	var asked, refused atomic.Uint64
-	defer attackers.Wait()
-	defer stop()
-	// A slow-loris and a hoarder of connections: half of all places.
-	for range 48 {
-		attackers.Go(func() {
-			for ctx.Err() == nil {
-				conn, err := net.Dial("tcp", addr)
-				if err != nil {
-					continue
-				}
-				unhook := context.AfterFunc(ctx, func() { _ = conn.Close() })
-				_, _ = io.WriteString(conn, "GET /v1/status HTTP/1.1\r\nHost: localhost\r\nX-Slow: ")
-				for err == nil && ctx.Err() == nil {
-					time.Sleep(100 * time.Millisecond) // the attack itself
-					_, err = io.WriteString(conn, "x")
-				}
-				unhook()
-				_ = conn.Close()
-			}
-		})
-	}
-	flood := func(request string, body []byte) {
-		attackers.Go(func() {
-			for ctx.Err() == nil {
-				conn, err := net.Dial("tcp", addr)
-				if err != nil {
-					continue
-				}
-				unhook := context.AfterFunc(ctx, func() { _ = conn.Close() })
-				in := bufio.NewReader(conn)
-				for err == nil && ctx.Err() == nil {
-					if _, err = io.WriteString(conn, request); err != nil {
-						break
-					}
-					for sent := 0; body != nil && err == nil && sent < 1<<30; sent += len(body) {
-						_, err = conn.Write(body)
-					}
-					var resp *http.Response
-					if resp, err = http.ReadResponse(in, nil); err == nil {
-						_, _ = io.Copy(io.Discard, resp.Body)
-						_ = resp.Body.Close()
-						asked.Add(1)
-						if resp.StatusCode >= 400 {
-							refused.Add(1)
-						}
-					}
-				}
-				unhook()
-				_ = conn.Close()
-			}
-		})
-	}
-	const post = "Content-Type: application/json\r\nContent-Length: "
-	for range 4 {
-		flood("GET /v1/status HTTP/1.1\r\nHost: localhost\r\n\r\n", nil)
-		flood("GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n", nil)
-		flood("GET /v1/in-flight HTTP/1.1\r\nHost: localhost\r\n\r\n", nil)
-		flood("GET /v1/status HTTP/1.1\r\nHost: evil.example\r\n\r\n", nil)
-		flood("POST /v1/drain HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer wrong\r\n"+post+"0\r\n\r\n", nil)
-		flood("POST /v1/drain HTTP/1.1\r\nHost: localhost\r\nOrigin: http://evil.example\r\n"+post+"0\r\n\r\n", nil)
-		flood("POST /v1/drain HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer "+testToken+"\r\n"+post+"1073741824\r\n\r\n", bytes.Repeat([]byte("x"), 64<<10))
-		flood("GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Long: "+strings.Repeat("x", 32<<10)+"\r\n\r\n", nil)
-	}
-
-	// Something that only sleeps for as long as a heartbeat takes to come: what
-	// the machine is too busy for, it misses as well.
-	var ticks atomic.Int64
-	var late atomic.Bool
-	attackers.Go(func() {
-		for ctx.Err() == nil {
-			from := time.Now()
-			time.Sleep(delay * 105 / 100)
-			ticks.Add(1)
-			if time.Since(from) > delay*3/2 {
-				late.Store(true)
-			}
-		}
-	})
-
-	before := numbers(t, addr)
-	deadline := time.Now().Add(patience)
-	after := before
-	began, begun := time.Now(), ticks.Load()
-	for after["interlok_ha_guard_renewals_total"]-before["interlok_ha_guard_renewals_total"] < beats {
-		if time.Now().After(deadline) {
-			t.Fatalf("%v renewals in %v", after["interlok_ha_guard_renewals_total"]-before["interlok_ha_guard_renewals_total"], patience)
-		}
-		time.Sleep(delay / 4)
-		after = numbers(t, addr)
-	}
-	took, slept := time.Since(began), ticks.Load()-begun
-	if came := after["interlok_ha_guard_renewals_total"] - before["interlok_ha_guard_renewals_total"]; came < float64(slept-2) {
-		t.Errorf("%v renewals while somebody else slept %d times as long", came, slept)
-	}
-	stop()
-	attackers.Wait()
-	for name, want := range map[string]float64{
-		"interlok_ha_master": 1, "interlok_ha_epoch": 1, `interlok_ha_events_total{type="promoted"}`: 1, `interlok_ha_state{state="master"}`: 1,
-	} {
-		if after[name] != want {
-			t.Errorf("%s is %v, want %v", name, after[name], want)
-		}
-	}
-	for _, name := range []string{`interlok_ha_events_total{type="stalled"}`, `interlok_ha_events_total{type="demoted"}`} {
-		if after[name] != 0 && !late.Load() {
-			t.Errorf("%s is %v", name, after[name])
-		}
-	}
-	for _, name := range []string{`interlok_ha_admin_rejected_total{cause="host"}`, `interlok_ha_admin_rejected_total{cause="token"}`,
-		`interlok_ha_admin_rejected_total{cause="cross-site"}`, `interlok_ha_admin_requests_total{code="413"}`, `interlok_ha_admin_connections_dropped_total{cause="no-request"}`} {
-		if after[name] == 0 {
-			t.Errorf("%s has not counted", name)
-		}
-	}
-	if grown := after["interlok_ha_process_heap_bytes"] - before["interlok_ha_process_heap_bytes"]; grown > 32<<20 {
-		t.Errorf("the heap grew by %.0f bytes, those of the attackers included", grown)
-	}
-	t.Logf("%d requests were answered, %d of them refused, in %v; %v renewals", asked.Load(), refused.Load(), took,
-		after["interlok_ha_guard_renewals_total"]-before["interlok_ha_guard_renewals_total"])
 }

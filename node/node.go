@@ -96,6 +96,7 @@ type Node struct {
 	own       netip.Addr    // of this host at the start, if the cache listens there for lack of another
 	reign     atomic.Uint64 // epoch under which the work was opened last
 	renewals  renewals
+	reloads   struct{ done, failed atomic.Uint64 }
 	ending    ending
 	missed    map[string]bool // slaves out of step, "" for all; only for the goroutine of the cache's events
 	listen    *listen.Service

@@ -9,6 +9,36 @@ import (
 	"github.com/interlok-ha/interlok-ha/heartbeat"
 )
 
+// Reload reads the files of the keys and of the HTTP API's token again, those
+// that the settings name. What is at fault stays as it was, and the error says
+// what to mend. Not from two goroutines at once.
+func (n *Node) Reload() error {
+	var errs []error
+	if n.s.KeyFile() != "" || n.s.TokenFile() == "" {
+		errs = append(errs, n.ReloadKeys())
+	}
+	if n.s.TokenFile() != "" {
+		errs = append(errs, n.reloadToken())
+	}
+	err := errors.Join(errs...)
+	if err != nil {
+		n.reloads.failed.Add(1)
+	} else {
+		n.reloads.done.Add(1)
+	}
+	return err
+}
+
+func (n *Node) reloadToken() error {
+	token, err := n.s.RereadToken()
+	if err != nil {
+		return err
+	}
+	n.admin.SetToken(token)
+	n.o.Log.Info().Str("file", n.s.TokenFile()).Msg("Reloaded the token of the HTTP API")
+	return nil
+}
+
 // ReloadKeys reads failover.key.file again and uses what it holds from now on:
 // the first key signs, all are accepted. If the file is at fault the keys stay
 // as they are, and the error says what to mend. Not from two goroutines at once.

@@ -26,7 +26,8 @@ without a shell in between. Without COMMAND the instance only holds the role.
 FILE is a bootstrap.properties; without one, every setting has a default.
 
 SIGTERM and SIGINT stop COMMAND, then hand over, then exit; a second one stops
-at once. SIGHUP reads failover.key.file again.`,
+at once. SIGHUP reads failover.key.file and
+failover.admin.token.file again.`,
 		Example: `  interlok-ha run -- ./my-service --port 8080
   interlok-ha run bootstrap.properties --name a -- ./my-service`,
 		Args: runArgs,
@@ -77,7 +78,7 @@ func (a *app) takePart(ctx context.Context, s *config.Settings, command []string
 	if err != nil {
 		return err
 	}
-	defer reloading(hangup, n.ReloadKeys, log)()
+	defer reloading(hangup, n.Reload, log)()
 	if !slices.ContainsFunc(a.environ, func(v string) bool { return strings.HasPrefix(v, "GOGC=") }) {
 		debug.SetGCPercent(50) // an idle node's heap is mostly what it needs no more
 	}
@@ -95,7 +96,7 @@ func reloading(hangup <-chan os.Signal, reload func() error, log zerolog.Logger)
 			select {
 			case <-hangup:
 				if err := reload(); err != nil {
-					log.Error().Err(err).Msg("The keys are not reloaded; the old ones stay")
+					log.Error().Err(err).Msg("Not reloaded; the old keys, and the old token, stay where the new ones are at fault")
 				}
 			case <-quit:
 				return

@@ -87,7 +87,7 @@ func TestRotation(t *testing.T) {
 	// A faulty file changes nothing, and the log says what to do.
 	write("a", "rubbish")
 	all[0].Signal(syscall.SIGHUP)
-	if l := all[0].WaitLog("The keys are not reloaded", 1, soon); l.Level != "error" {
+	if l := all[0].WaitLog("Not reloaded", 1, soon); l.Level != "error" {
 		t.Errorf("level %s: %s", l.Level, l.Raw)
 	}
 	hears()

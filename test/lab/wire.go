@@ -3,6 +3,7 @@
 package lab
 
 import (
+	"bytes"
 	"context"
 	"encoding/hex"
 	"net/netip"
@@ -18,6 +19,7 @@ import (
 type Heard struct {
 	At     time.Time
 	Packet heartbeat.Packet
+	Raw    []byte // the datagram
 }
 
 // Wire is a socket on the group of a cluster that is no instance.
@@ -51,7 +53,7 @@ func (c *Cluster) Wire(keys ...heartbeat.Key) *Wire {
 			defer w.mu.Unlock()
 			var p heartbeat.Packet
 			if codec.Open(b, &p) == nil {
-				w.heard = append(w.heard, Heard{time.Now(), p})
+				w.heard = append(w.heard, Heard{time.Now(), p, bytes.Clone(b)})
 				w.last = append(w.last[:0], b...)
 			}
 		})
