@@ -1,7 +1,7 @@
 # `make check` is what the CI runs. `make nightly` is the same with full counts.
 TOOL = go tool -modfile=tools/go.mod
 
-.PHONY: check test race lint fuzz sim model e2e netns chaos bench-idle bench-cache bench-cache-short bench-hooks crash attack browser demo nightly build
+.PHONY: check test race lint fuzz sim model e2e netns chaos bench-idle bench-cache bench-cache-short bench-hooks bench-scale crash attack browser demo nightly build
 
 check:
 	bash .ci/run
@@ -48,6 +48,10 @@ bench-cache:
 
 bench-cache-short:
 	go test -count=1 -v -timeout=15m -short ./bench/cache -measure
+
+# 50, 100 and 200 instances in one network namespace, beside as many bare receivers.
+bench-scale:
+	go test -count=1 -v -timeout=60m ./bench/scale -measure -results $(CURDIR)/docs/results/scale.md
 
 # CPU time of a step with our hooks and with their peers, against the bar.
 bench-hooks:

@@ -26,6 +26,10 @@ const (
 	joinLast   = 20 * time.Second // to 30, with the jitter
 	joinHeard  = 5 * time.Second  // the longest pause while the address is being told of
 	joinAtOnce = 4
+	// A join carries the whole table both ways, so it costs in proportion to who
+	// is known already; and who joins one hears of the others. Were all to join
+	// all, N instances that start together would exchange N³ entries.
+	joinPace = 5 * time.Millisecond // for each known member, from one join to the next
 	// joinSettled is how often what the configuration names is resolved anew
 	// while all is well.
 	joinSettled    = 30 * time.Second
@@ -167,9 +171,20 @@ func (g *gossip) rejoin(ctx context.Context, m *memberlist.Memberlist) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	slots := make(chan struct{}, joinAtOnce)
+	var paced time.Time // no join before
 	for ctx.Err() == nil {
-		list, pause := g.targets.due(time.Now(), joinAtOnce-len(slots))
+		now, known := time.Now(), g.table.there()
+		most := joinAtOnce - len(slots)
+		rest := paced.Sub(now)
+		switch {
+		case rest > 0:
+			most = 0
+		case known > 0:
+			most = min(most, 1)
+		}
+		list, pause := g.targets.due(now, most)
 		for _, x := range list {
+			paced = now.Add(jitter(time.Duration(known) * joinPace))
 			slots <- struct{}{}
 			wg.Go(func() {
 				joined := g.join(ctx, m, x)
@@ -177,6 +192,9 @@ func (g *gossip) rejoin(ctx context.Context, m *memberlist.Memberlist) {
 				<-slots
 				g.targets.poke()
 			})
+		}
+		if rest = paced.Sub(now); rest > 0 {
+			pause = rest
 		}
 		timer := time.NewTimer(pause)
 		select {

@@ -155,6 +155,16 @@ func (t *memberTable) hasAddr(a netip.AddrPort) bool {
 	return t.addrs[a] > 0
 }
 
+// there is how many are there.
+func (t *memberTable) there() (n int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, at := range t.addrs {
+		n += at
+	}
+	return n
+}
+
 func (t *memberTable) gossipAddr(id InstanceID) (a netip.AddrPort) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

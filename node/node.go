@@ -106,6 +106,7 @@ type Node struct {
 	admin     *admin.Server
 	health    interface{ Run(context.Context) error }
 	feed      *feed
+	probes    *probes
 
 	quit func(error) // ends the run
 }
@@ -133,7 +134,7 @@ func New(o Options) (n *Node, err error) {
 	if err := CheckPlugins(s, o.Plugins); err != nil {
 		return nil, err
 	}
-	made := &Node{o: o, s: s, started: time.Now(), missed: map[string]bool{}}
+	made := &Node{o: o, s: s, started: time.Now(), missed: map[string]bool{}, probes: newProbes()}
 	n = made
 	defer func() {
 		if err != nil {
@@ -366,8 +367,11 @@ func (n *Node) observe(e election.Event) {
 	switch e.Type {
 	case election.EventSilent:
 		if e.Addr.IsValid() {
+			n.probes.wants(e.Peer)
 			go n.probe(e.Peer, e.Addr)
 		}
+	case election.EventPeerJoined, election.EventPeerLeft:
+		n.probes.heard(e.Peer)
 	case election.EventLost:
 		if n.s.Election.OnConflict == config.ConflictExit && !e.Peer.IsZero() {
 			n.quit(ErrOutranked)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"sync"
 	"syscall"
 	"time"
 
@@ -16,8 +17,59 @@ import (
 // refuses connections to it is up, and the instance is not: so a peer that fell
 // silent had stopped, and was not cut off from us.
 
+// maxProbes is how many silent peers are asked at once; the others wait. When a
+// machine is so busy that all are late, each instance finds all others silent:
+// were all asked at once, that would keep the machine busy.
+const maxProbes = 8
+
+// probes is who waits to be asked. The zero value is not usable.
+type probes struct {
+	slots chan struct{}
+
+	mu     sync.Mutex // guards silent
+	silent map[heartbeat.InstanceID]bool
+}
+
+func newProbes() *probes {
+	return &probes{slots: make(chan struct{}, maxProbes), silent: map[heartbeat.InstanceID]bool{}}
+}
+
+// wants notes that a peer is to be asked.
+func (p *probes) wants(peer heartbeat.InstanceID) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.silent[peer] = true
+}
+
+// heard notes that a peer need not be asked any more.
+func (p *probes) heard(peer heartbeat.InstanceID) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.silent, peer)
+}
+
+// enter waits for the peer's turn, and reports whether it is still to be asked;
+// then leave must be called.
+func (p *probes) enter(peer heartbeat.InstanceID) bool {
+	p.slots <- struct{}{}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	wanted := p.silent[peer]
+	delete(p.silent, peer)
+	if !wanted {
+		p.leave()
+	}
+	return wanted
+}
+
+func (p *probes) leave() { <-p.slots }
+
 // probe asks the host of a silent peer whether it refuses connections to it.
 func (n *Node) probe(peer heartbeat.InstanceID, addr netip.AddrPort) {
+	if !n.probes.enter(peer) {
+		return
+	}
+	defer n.probes.leave()
 	c, err := net.DialTimeout("tcp", addr.String(), n.s.Down()/4)
 	if errors.Is(err, syscall.ECONNREFUSED) {
 		_ = n.manager.Tell(election.Refused{Peer: peer})

@@ -42,7 +42,7 @@ func TestMain(m *testing.M) {
 
 // TestFenced is the promise: whatever was published, the next master knows.
 func TestFenced(t *testing.T) {
-	p := newPlay(t, false)
+	p := newPlay(t, scene{})
 	for n := range *kills + *stops {
 		// The freezes lie between the kills, the first one early.
 		if *stops > 0 && n%((*kills+*stops)/(*stops)) == 1 && p.frozen < *stops {
@@ -63,7 +63,7 @@ func TestFenced(t *testing.T) {
 // TestUnfenced shows that TestFenced would see it: with the fence off there are
 // messages that were published without the next master's knowing.
 func TestUnfenced(t *testing.T) {
-	p := newPlay(t, true)
+	p := newPlay(t, scene{unfenced: true})
 	for p.killed < *unfenced || p.killed < 5**unfenced && p.judge().Unknown == 0 {
 		p.kill()
 	}
@@ -76,23 +76,32 @@ func TestUnfenced(t *testing.T) {
 	}
 }
 
+// scene is what a play can differ in.
+type scene struct {
+	unfenced bool
+	rate     int      // orders in a second, at most; 0 = as many as are taken
+	set      []string // settings
+	program  string   // that the first instances are of; "" = this one
+}
+
 // play is a cluster of three under load.
 type play struct {
 	*lab.Cluster
-	t        *testing.T
-	m        *market
-	unfenced bool
-	n        int // instances so far
-	reigns   int // masters that have reported
-	killed   int
-	frozen   int
-	master   *lab.Instance
-	at       time.Time
+	scene
+	t      *testing.T
+	m      *market
+	n      int // instances so far
+	reigns int // masters that have reported
+	killed int
+	frozen int
+	master *lab.Instance
+	at     time.Time
 }
 
-func newPlay(t *testing.T, unfenced bool) *play {
-	p := &play{Cluster: lab.New(t, lab.Fast...), t: t, unfenced: unfenced, at: time.Now()}
-	p.m = open(t, p.Dir+"/market")
+func newPlay(t *testing.T, s scene) *play {
+	t.Helper()
+	p := &play{Cluster: lab.New(t, append(s.set, lab.Fast...)...), scene: s, t: t, at: time.Now()}
+	p.m = open(t, p.Dir+"/market", s.rate)
 	t.Cleanup(func() { // a keeper stays for as long as somebody may ask for its word
 		for _, i := range p.Others(nil) {
 			_ = syscall.Kill(i.PID, syscall.SIGCONT)
@@ -112,16 +121,25 @@ func newPlay(t *testing.T, unfenced bool) *play {
 // start starts one more instance.
 func (p *play) start() {
 	p.t.Helper()
-	self, err := os.Executable()
-	if err != nil {
-		p.t.Fatal(err)
-	}
 	p.n++
+	p.startAs(fmt.Sprintf("n%d", p.n))
+}
+
+// startAs starts an instance of a name that none has, or one that has ended.
+func (p *play) startAs(name string) {
+	p.t.Helper()
+	self := p.program
+	if self == "" {
+		var err error
+		if self, err = os.Executable(); err != nil {
+			p.t.Fatal(err)
+		}
+	}
 	program := []string{self, instanceVerb, "-market", p.m.addr}
 	if p.unfenced {
 		program = append(program, "-unfenced")
 	}
-	p.Run(lab.Run{Name: fmt.Sprintf("n%d", p.n), Program: program})
+	p.Run(lab.Run{Name: name, Program: program})
 }
 
 // ready waits for a master that works, with two slaves in step, and lets it work

@@ -27,8 +27,9 @@ type market struct {
 	stop   context.CancelFunc // of the making
 }
 
-// open serves a market at a path until the test ends.
-func open(t testing.TB, addr string) *market {
+// open serves a market at a path until the test ends. It makes at most so many
+// orders in a second, 0 = as many as are taken.
+func open(t testing.TB, addr string, rate int) *market {
 	t.Helper()
 	sink := shop.NewSink(boottime.Now)
 	m := &market{source: shop.NewSource(), sink: sink, audit: &audit{sink: sink}, addr: addr}
@@ -65,8 +66,13 @@ func open(t testing.TB, addr string) *market {
 	wg.Go(func() {
 		tick := time.NewTicker(time.Millisecond)
 		defer tick.Stop()
-		for making.Err() == nil {
-			for made, handed := m.source.Count(); made < handed+backlog; made++ {
+		for start := time.Now(); making.Err() == nil; {
+			made, most := m.source.Count()
+			most += backlog
+			if rate > 0 {
+				most = min(most, int(time.Since(start).Seconds()*float64(rate)))
+			}
+			for ; made < most; made++ {
 				m.source.Make()
 			}
 			select {

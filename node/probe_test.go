@@ -1,0 +1,50 @@
+package node
+
+import (
+	"testing"
+	"testing/synctest"
+
+	"github.com/interlok-ha/interlok-ha/heartbeat"
+)
+
+// TestProbes has more peers fall silent than are asked at once: the others are
+// asked later, but for those that are heard again meanwhile.
+func TestProbes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newProbes()
+		entered := make(chan heartbeat.InstanceID, 2*maxProbes)
+		for n := range 2 * maxProbes {
+			id := heartbeat.InstanceID{byte(n)}
+			p.wants(id)
+			go func() {
+				if p.enter(id) {
+					entered <- id
+				}
+			}()
+			synctest.Wait() // in this order
+		}
+		if n := len(entered); n != maxProbes {
+			t.Fatalf("%d are asked at once, want %d", n, maxProbes)
+		}
+		back := heartbeat.InstanceID{2*maxProbes - 1}
+		p.heard(back)
+		for range maxProbes {
+			p.leave()
+		}
+		synctest.Wait()
+		if n := len(entered); n != 2*maxProbes-1 {
+			t.Errorf("%d were asked, want %d: all but the one that came back", n, 2*maxProbes-1)
+		}
+		for len(entered) > 0 {
+			if id := <-entered; id == back {
+				t.Error("one that is heard again was asked")
+			}
+		}
+		if len(p.silent) > 0 {
+			t.Errorf("%d are kept for nothing", len(p.silent))
+		}
+		if len(p.slots) != maxProbes-1 {
+			t.Errorf("%d slots are taken, want %d", len(p.slots), maxProbes-1)
+		}
+	})
+}

@@ -1,0 +1,233 @@
+package kill
+
+import (
+	"bufio"
+	"context"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/interlok-ha/interlok-ha/admin"
+	"github.com/interlok-ha/interlok-ha/test/lab"
+)
+
+var (
+	soakFor   = flag.Duration("soak", 0, "how long TestSoak runs; 0 = not at all")
+	soakEvery = flag.Duration("every", 20*time.Second, "how often TestSoak changes the master")
+)
+
+const (
+	soakRate = 200 // orders in a second
+	// stayer is never killed nor stopped, so that what it uses can be compared
+	// over the whole time. It is master as often as the others.
+	stayer = "n1"
+)
+
+// TestSoak changes the master under load again and again, in four ways: no
+// message is lost, and what an instance that lives through it all uses does not
+// grow.
+func TestSoak(t *testing.T) {
+	if *soakFor == 0 {
+		t.Skip("needs -soak=30m")
+	}
+	// The entries of messages that are done are evicted from a number on, which
+	// is reached soon: until then the memory grows, and may.
+	p := newPlay(t, scene{rate: soakRate, set: []string{"failover.cache.max.entries=8000"}})
+	ways := []func(){p.killNamed, p.stopNamed, p.switchover, p.drain}
+	done := make([]int, len(ways))
+	var samples []sample
+	tick := time.NewTicker(*soakEvery)
+	defer tick.Stop()
+	for end := time.Now().Add(*soakFor); time.Now().Before(end); <-tick.C {
+		way := rand.IntN(len(ways))
+		if p.master.Name == stayer { // it goes of its own will
+			way = 2 + way%2
+		}
+		p.reigns = len(p.m.audit.reports())
+		ways[way]()
+		done[way]++
+		p.ready()
+		s := p.take(t, p.named(stayer))
+		s.master = p.master.Name == stayer
+		samples = append(samples, s)
+		t.Logf("%v: %v", time.Since(p.at).Round(time.Second), s)
+	}
+	v := p.end()
+	for _, fault := range v.Faults {
+		t.Error(fault)
+	}
+	if v.Unknown+v.Twice+v.Lost+v.TakenTwice+v.StaleTaken > 0 {
+		t.Errorf("%v", v)
+	}
+	reigns := 1
+	for _, n := range done {
+		reigns += n
+	}
+	if n := len(p.m.audit.reports()); n != reigns {
+		t.Errorf("%d reigns, want %d: one for each change", n, reigns)
+	}
+	t.Logf("kills %d, stops %d, switchovers %d, drains %d", done[0], done[1], done[2], done[3])
+	samples = samples[len(samples)/10:] // while it still fills
+	for _, master := range []bool{false, true} {
+		flat(t, slices.DeleteFunc(slices.Clone(samples), func(s sample) bool { return s.master != master }))
+	}
+}
+
+// named is the live instance of a name.
+func (p *play) named(name string) *lab.Instance {
+	p.t.Helper()
+	for _, i := range p.Others(nil) {
+		if i.Name == name {
+			return i
+		}
+	}
+	p.t.Fatalf("no %s lives", name)
+	return nil
+}
+
+func (p *play) killNamed() {
+	p.t.Helper()
+	p.killed++
+	p.master.KillHard()
+	p.successor()
+	p.startAs(p.master.Name)
+}
+
+func (p *play) stopNamed() {
+	p.t.Helper()
+	p.master.Signal(syscall.SIGTERM)
+	p.successor()
+	if code := p.master.Exit(soon); code != 0 {
+		p.t.Errorf("%s exited with %d", p.master.Name, code)
+	}
+	p.startAs(p.master.Name)
+}
+
+func (p *play) switchover() {
+	p.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), soon)
+	defer cancel()
+	if _, err := admin.NewClient(p.Socket(p.master.Name)).Switchover(ctx, "", 0); err != nil {
+		p.t.Fatalf("switchover from %s: %v", p.master.Name, err)
+	}
+	p.successor()
+}
+
+func (p *play) drain() {
+	p.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), soon)
+	defer cancel()
+	a := admin.NewClient(p.Socket(p.master.Name))
+	if _, err := a.Drain(ctx, false); err != nil {
+		p.t.Fatalf("drain %s: %v", p.master.Name, err)
+	}
+	p.successor()
+	if _, err := a.Resume(ctx); err != nil {
+		p.t.Fatalf("resume %s: %v", p.master.Name, err)
+	}
+}
+
+// sample is what a process uses at one moment.
+type sample struct {
+	master                       bool
+	resident, heap               int // bytes
+	goroutines, descriptors, thr int
+}
+
+// String is the sample in one line.
+func (s sample) String() string {
+	role := "slave"
+	if s.master {
+		role = "master"
+	}
+	return fmt.Sprintf("%s is %s: %.1f MiB resident, %.1f MiB heap, %d goroutines, %d descriptors, %d threads",
+		stayer, role, float64(s.resident)/(1<<20), float64(s.heap)/(1<<20), s.goroutines, s.descriptors, s.thr)
+}
+
+// take takes a sample of an instance.
+func (p *play) take(t *testing.T, i *lab.Instance) (s sample) {
+	t.Helper()
+	count := func(what string) int {
+		list, err := os.ReadDir(fmt.Sprintf("/proc/%d/%s", i.PID, what))
+		if err != nil {
+			t.Fatalf("%s of %s: %v", what, i.Name, err)
+		}
+		return len(list)
+	}
+	s.resident, s.descriptors, s.thr = lab.RSS(i.PID), count("fd"), count("task")
+	m := p.metrics(t, i)
+	s.goroutines, s.heap = m["interlok_ha_process_goroutines"], m["interlok_ha_process_heap_bytes"]
+	if s.goroutines == 0 || s.heap == 0 {
+		t.Fatalf("no goroutines, or no heap, in the metrics of %s", i.Name)
+	}
+	return s
+}
+
+// metrics reads the numbers of an instance that have no labels.
+func (p *play) metrics(t *testing.T, i *lab.Instance) map[string]int {
+	t.Helper()
+	c := http.Client{Timeout: soon, Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", p.Socket(i.Name))
+	}}}
+	answer, err := c.Get("http://x/metrics")
+	if err != nil {
+		t.Fatalf("metrics of %s: %v", i.Name, err)
+	}
+	defer func() { _ = answer.Body.Close() }()
+	m := map[string]int{}
+	for lines := bufio.NewScanner(answer.Body); lines.Scan(); {
+		if name, value, ok := strings.Cut(lines.Text(), " "); ok {
+			if v, err := strconv.ParseFloat(value, 64); err == nil {
+				m[name] = int(v)
+			}
+		}
+	}
+	return m
+}
+
+// flat compares the first third of the samples of one role with the last one:
+// medians, so that one garbage collection more or less is no matter.
+func flat(t *testing.T, all []sample) {
+	t.Helper()
+	third := len(all) / 3
+	if third < 3 {
+		t.Logf("%d samples of a role are too few to tell whether something grows", len(all))
+		return
+	}
+	first, last := all[:third], all[len(all)-third:]
+	for _, w := range []struct {
+		what  string
+		of    func(sample) int
+		most  float64 // growth that is none
+		extra int
+	}{
+		{"resident bytes", func(s sample) int { return s.resident }, 1.10, 4 << 20},
+		{"heap bytes", func(s sample) int { return s.heap }, 1.15, 4 << 20},
+		{"goroutines", func(s sample) int { return s.goroutines }, 1, 4},
+		{"descriptors", func(s sample) int { return s.descriptors }, 1, 3},
+		{"threads", func(s sample) int { return s.thr }, 1, 4},
+	} {
+		median := func(list []sample) int {
+			var v []int
+			for _, s := range list {
+				v = append(v, w.of(s))
+			}
+			slices.Sort(v)
+			return v[len(v)/2]
+		}
+		from, to := median(first), median(last)
+		t.Logf("%s: %d in the first third, %d in the last", w.what, from, to)
+		if float64(to) > float64(from)*w.most+float64(w.extra) {
+			t.Errorf("%s grew from %d to %d", w.what, from, to)
+		}
+	}
+}
