@@ -1,7 +1,7 @@
 # `make check` is what the CI runs. `make nightly` is the same with full counts.
 TOOL = go tool -modfile=tools/go.mod
 
-.PHONY: check test race lint fuzz sim model e2e netns bench-idle bench-cache bench-cache-short bench-hooks crash demo nightly build
+.PHONY: check test race lint fuzz sim model e2e netns bench-idle bench-cache bench-cache-short bench-hooks bench-failover crash demo nightly build
 
 check:
 	bash .ci/run
@@ -46,6 +46,11 @@ bench-cache-short:
 # CPU time of a step with our hooks and with their peers, against the bar.
 bench-hooks:
 	cd bench/hooks && go test -count=1 -v -timeout=30m -measure
+
+# Take-over times beside keepalived, Redis Sentinel, raft and etcd; as root. It
+# writes docs/results/failover.md, .csv and .svg.
+bench-failover:
+	cd bench/failover && go run . -runs $(or $(RUNS),20) -out ../../docs/results
 
 # kill -9 of masters, 50 times each way.
 crash:
