@@ -6,17 +6,24 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/signal"
 	"path/filepath"
+	"syscall"
 	"time"
 
+	"github.com/rs/zerolog"
+
 	"github.com/interlok-ha/interlok-ha/admin"
+	ha "github.com/interlok-ha/interlok-ha/node"
 )
 
-// interlok is interlok-ha, built from this tree, with a command that stamps:
-// so its times include the start of that command.
+// interlok is interlok-ha, built from this tree: with a command that stamps, so
+// that its times include the start of that command; or, as a library, with a
+// function that does.
 type interlok struct {
 	delay   time.Duration
 	retries int
+	library bool
 }
 
 func (interlok) missing() string { return "" }
@@ -24,18 +31,32 @@ func (interlok) version() string { return "this commit" }
 
 func (p interlok) start(c *cluster) error {
 	for i := 1; i <= nodes; i++ {
-		err := c.start(i, "interlok-ha", c.ours, "run", "--log-format", "json", "--name", name(i), "--cluster", "bench",
-			"--set", "failover.interface=eth0",
-			"--set", "failover.state.dir="+filepath.Join(c.dir, "state", name(i)),
-			"--set", fmt.Sprintf("failover.delay=%d", p.delay.Milliseconds()),
-			"--set", fmt.Sprintf("failover.retries=%d", p.retries),
-			"--", c.self, roleVerb, roleAct, c.dir, fmt.Sprint(i))
+		set := []string{
+			"failover.name=" + name(i),
+			"failover.cluster=" + clusterName,
+			"failover.interface=eth0",
+			"failover.state.dir=" + filepath.Join(c.dir, "state", name(i)),
+			fmt.Sprintf("failover.delay=%d", p.delay.Milliseconds()),
+			fmt.Sprintf("failover.retries=%d", p.retries),
+		}
+		var err error
+		if p.library {
+			err = c.role(i, roleLibrary, set...)
+		} else {
+			args := []string{c.ours, "run", "--log-format", "json"}
+			for _, kv := range set {
+				args = append(args, "--set", kv)
+			}
+			err = c.start(i, "interlok-ha", append(args, "--", c.self, roleVerb, roleAct, c.dir, fmt.Sprint(i))...)
+		}
 		if err != nil {
 			return err
 		}
 	}
 	return nil
 }
+
+const clusterName = "bench"
 
 func name(node int) string { return fmt.Sprintf("n%d", node) }
 
@@ -45,7 +66,7 @@ func (p interlok) ready(c *cluster) bool {
 	masters := 0
 	for i := 1; i <= nodes; i++ {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-		s, err := admin.NewClient(filepath.Join(c.dir, "run", "interlok-ha", "bench", name(i)+".sock")).Status(ctx)
+		s, err := admin.NewClient(filepath.Join(c.dir, "run", "interlok-ha", clusterName, name(i)+".sock")).Status(ctx)
 		cancel()
 		if err != nil || len(s.Peers) != nodes-1 || s.Master == nil {
 			return false
@@ -60,7 +81,12 @@ func (p interlok) ready(c *cluster) bool {
 	return masters == 1
 }
 
-func (interlok) holders(c *cluster, node int) []int { return []int{c.pid[node]["interlok-ha"]} }
+func (p interlok) holders(c *cluster, node int) []int {
+	if p.library {
+		return []int{c.pid[node][roleLibrary]}
+	}
+	return []int{c.pid[node]["interlok-ha"]}
+}
 
 // act is the command: it stamps until it is ended.
 func act(dir string, node int) error {
@@ -72,6 +98,24 @@ func act(dir string, node int) error {
 	on <- true
 	s.follow(on)
 	return nil
+}
+
+// library takes part in this process, and stamps while it is master.
+func library(dir string, node int, set []string) error {
+	s, err := newStamper(dir, node)
+	if err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	cfg := ha.Config{Set: set, Environ: os.Environ(), Keeper: true, Log: zerolog.New(os.Stderr).With().Timestamp().Logger()}
+	return ha.Run(ctx, cfg, func(ctx context.Context, _ *ha.Master) error {
+		acting := make(chan bool, 1)
+		acting <- true
+		context.AfterFunc(ctx, func() { close(acting) })
+		s.follow(acting)
+		return nil
+	})
 }
 
 // makeRun makes the folder of the instances' sockets.

@@ -31,7 +31,8 @@ func (keepalived) missing() string {
 func (keepalived) version() string {
 	out, _ := exec.Command("keepalived", "--version").CombinedOutput()
 	first, _, _ := strings.Cut(string(out), "\n")
-	return strings.TrimSpace(strings.TrimPrefix(first, "Keepalived "))
+	v, _, _ := strings.Cut(strings.TrimPrefix(first, "Keepalived v"), " ")
+	return v
 }
 
 // priorities are near to the greatest, which makes the skew short.

@@ -17,6 +17,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/interlok-ha/interlok-ha/workload"
 )
 
 func init() {
@@ -27,15 +29,19 @@ func init() {
 
 // Roles of this program when a trial starts it.
 const (
-	roleVerb  = "role"
-	roleAct   = "act"
-	roleFifo  = "fifo"
-	roleRaft  = "raft"
-	roleRedis = "redis-writer"
-	roleEtcd  = "etcd-candidate"
+	roleVerb    = "role"
+	roleAct     = "act"
+	roleLibrary = "library"
+	roleFifo    = "fifo"
+	roleRaft    = "raft"
+	roleRedis   = "redis-writer"
+	roleEtcd    = "etcd-candidate"
 )
 
 func main() {
+	if len(os.Args) > 1 && os.Args[1] == "keeper" { // of our library
+		os.Exit(workload.KeeperMain(os.Args[2:], os.Environ()))
+	}
 	run := benchmark
 	if len(os.Args) > 1 && os.Args[1] == roleVerb {
 		run = role
@@ -65,6 +71,8 @@ func role(args []string) error {
 	switch args[1] {
 	case roleAct:
 		return act(dir, node)
+	case roleLibrary:
+		return library(dir, node, rest)
 	case roleFifo:
 		return fifo(dir, node, arg(0))
 	case roleRedis:

@@ -42,6 +42,8 @@ func contenders() []contender {
 			peer: interlok{delay: time.Second, retries: 3}},
 		{name: "interlok-ha", slug: "interlok-ha-100ms-5", interval: 100 * time.Millisecond, ours: true, quick: true, settings: "0.1 s × 5",
 			peer: interlok{delay: 100 * time.Millisecond, retries: 5}},
+		{name: "interlok-ha as a library", slug: "library-1s-5", interval: time.Second, ours: true, settings: "1 s × 5, the defaults",
+			peer: interlok{delay: time.Second, retries: 5, library: true}},
 		{name: "keepalived", slug: "keepalived-1s-5", interval: time.Second, settings: "1 s × 5",
 			peer: keepalived{advert: time.Second, misses: 5}},
 		{name: "keepalived", slug: "keepalived-1s-3", interval: time.Second, settings: "1 s × 3, the defaults",
@@ -65,9 +67,10 @@ func contenders() []contender {
 
 // hows say what acts for whom.
 var hows = map[string]string{
-	"interlok-ha":    "the command that `interlok-ha run` starts; so the start of a process is in its times.",
-	"keepalived":     "VRRPv3, priorities 250, 240 and 230, which make the skew short. A process that is there already, and reads the notify FIFO: it is told in order, and nothing has to be started. keepalived does not end what acts for it when it is killed or frozen.",
-	"Redis Sentinel": "a client on each node, from when its server takes a write. Three servers and three Sentinels, quorum 2, no writes to disk, no least number of replicas. Redis hands nothing over when it is told to stop. Down after 30 s would be the default.",
-	"etcd election":  "a program that acts from when Campaign returns until its session is done; it knows all three members, one on each node. Crash, stop and freeze hit that program, not the members. The server makes 2 s of a TTL of 1 s; 60 s would be the default.",
-	"hashicorp/raft": "a program that acts while LeaderCh says true; log in memory. Told to stop, it hands the leadership over.",
+	"interlok-ha":              "the command that `interlok-ha run` starts; so the start of a process is in its times.",
+	"interlok-ha as a library": "a Go function, as with raft and etcd; nothing has to be started. Frozen, it goes on acting when it wakes until it is scheduled and told: there only the token helps.",
+	"keepalived":               "VRRPv3, priorities 250, 240 and 230, which make the skew short. A process that is there already, and reads the notify FIFO: it is told in order, and nothing has to be started. keepalived does not end what acts for it when it is killed or frozen.",
+	"Redis Sentinel":           "a client on each node, from when its server takes a write. Three servers and three Sentinels, quorum 2, no writes to disk, no least number of replicas. Redis hands nothing over when it is told to stop. Down after 30 s would be the default.",
+	"etcd election":            "a program that acts from when Campaign returns until its session is done; it knows all three members, one on each node. Crash, stop and freeze hit that program, not the members. The server makes 2 s of a TTL of 1 s; 60 s would be the default.",
+	"hashicorp/raft":           "a program that acts while LeaderCh says true; log in memory. Told to stop, it hands the leadership over.",
 }
