@@ -22,12 +22,13 @@ const poll = 10 * time.Millisecond
 
 // cluster is three nodes of one contender, for one trial.
 type cluster struct {
-	net  *network
-	dir  string
-	self string // this program
-	ours string // interlok-ha
-	env  []string
-	log  journal
+	net   *network
+	dir   string
+	self  string // this program
+	ours  string // interlok-ha
+	actor string // what it starts in order to act
+	env   []string
+	log   journal
 	procs
 }
 

@@ -16,6 +16,8 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/concurrency"
 	"go.uber.org/zap"
+
+	"github.com/interlok-ha/interlok-ha/bench/failover/stamp"
 )
 
 const (
@@ -79,7 +81,7 @@ func (etcd) holders(c *cluster, node int) []int { return []int{c.pid[node][roleE
 
 // candidate takes part in the election. Told to stop, it resigns.
 func candidate(dir string, node int, ttl time.Duration) error {
-	s, err := newStamper(dir, node)
+	s, err := stamp.Open(journalOf(dir, node))
 	if err != nil {
 		return err
 	}
@@ -111,7 +113,7 @@ func candidate(dir string, node int, ttl time.Duration) error {
 			}
 		}
 	}()
-	s.follow(acting)
+	s.Follow(acting)
 	return nil
 }
 

@@ -64,7 +64,7 @@ var faults = []fault{
 		name: "host death", what: "its node is cut off, then everything on it killed", hold: time.Second,
 		do: func(c *cluster, _ peer, node int) error {
 			err := c.net.cut(node)
-			c.net.space[node].kill()
+			kill(c.net.space[node])
 			return err
 		},
 	},

@@ -15,6 +15,8 @@ import (
 
 	"github.com/interlok-ha/interlok-ha/admin"
 	ha "github.com/interlok-ha/interlok-ha/node"
+
+	"github.com/interlok-ha/interlok-ha/bench/failover/stamp"
 )
 
 // interlok is interlok-ha, built from this tree: with a command that stamps, so
@@ -47,7 +49,7 @@ func (p interlok) start(c *cluster) error {
 			for _, kv := range set {
 				args = append(args, "--set", kv)
 			}
-			err = c.start(i, "interlok-ha", append(args, "--", c.self, roleVerb, roleAct, c.dir, fmt.Sprint(i))...)
+			err = c.start(i, "interlok-ha", append(args, "--", c.actor, journalOf(c.dir, i))...)
 		}
 		if err != nil {
 			return err
@@ -88,21 +90,9 @@ func (p interlok) holders(c *cluster, node int) []int {
 	return []int{c.pid[node]["interlok-ha"]}
 }
 
-// act is the command: it stamps until it is ended.
-func act(dir string, node int) error {
-	s, err := newStamper(dir, node)
-	if err != nil {
-		return err
-	}
-	on := make(chan bool, 1)
-	on <- true
-	s.follow(on)
-	return nil
-}
-
 // library takes part in this process, and stamps while it is master.
 func library(dir string, node int, set []string) error {
-	s, err := newStamper(dir, node)
+	s, err := stamp.Open(journalOf(dir, node))
 	if err != nil {
 		return err
 	}
@@ -113,7 +103,7 @@ func library(dir string, node int, set []string) error {
 		acting := make(chan bool, 1)
 		acting <- true
 		context.AfterFunc(ctx, func() { close(acting) })
-		s.follow(acting)
+		s.Follow(acting)
 		return nil
 	})
 }

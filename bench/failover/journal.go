@@ -12,57 +12,16 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/interlok-ha/interlok-ha/internal/boottime"
+	"github.com/interlok-ha/interlok-ha/bench/failover/stamp"
 )
-
-// beat is how often whoever acts as master says so.
-const beat = 5 * time.Millisecond
 
 // apart is the silence after which an actor counts as having paused. Less is
 // the scheduler's doing.
-const apart = 10 * beat
+const apart = 10 * stamp.Beat
 
-// stamper writes the times at which a node acts.
-type stamper struct{ f *os.File }
-
+// journalOf is the file that whoever acts on a node stamps.
 func journalOf(dir string, node int) string {
 	return filepath.Join(dir, fmt.Sprintf("journal-%d", node))
-}
-
-func newStamper(dir string, node int) (*stamper, error) {
-	f, err := os.OpenFile(journalOf(dir, node), os.O_APPEND|os.O_WRONLY|os.O_CREATE, 0o600)
-	return &stamper{f}, err
-}
-
-// stamp says: I act, now. One write of one line, so that lines of several
-// processes stay whole.
-func (s *stamper) stamp() { s.at(boottime.Now()) }
-
-func (s *stamper) at(t time.Duration) {
-	_, _ = s.f.Write(append(strconv.AppendInt(nil, int64(t), 10), '\n'))
-}
-
-// follow stamps for as long as the last value it was handed is true. It
-// returns when the channel is closed.
-func (s *stamper) follow(acting <-chan bool) {
-	tick := time.NewTicker(beat)
-	defer tick.Stop()
-	on := false
-	for {
-		select {
-		case now, ok := <-acting:
-			if !ok {
-				return
-			}
-			if on = now; on {
-				s.stamp()
-			}
-		case <-tick.C:
-			if on {
-				s.stamp()
-			}
-		}
-	}
 }
 
 // journal reads what the nodes of one trial wrote.
@@ -126,6 +85,16 @@ func (j *journal) first(after time.Duration, not int) (who int, at time.Duration
 	return who, at, ok
 }
 
+// began is since when a node acts without a pause.
+func (j *journal) began(node int) time.Duration {
+	acts := j.acts[node]
+	k := len(acts) - 1
+	for k > 0 && acts[k]-acts[k-1] <= lately {
+		k--
+	}
+	return acts[k]
+}
+
 // last is when a node last acted before a time.
 func (j *journal) last(before time.Duration, node int) (at time.Duration, ok bool) {
 	n, _ := slices.BinarySearch(j.acts[node], before)
@@ -150,7 +119,7 @@ func (j *journal) together(after time.Duration) (sum time.Duration) {
 			for k++; k < len(acts) && acts[k]-acts[k-1] <= apart; k++ {
 			}
 			// A single line is worth one beat: it did act.
-			edges = append(edges, edge{from, +1}, edge{max(acts[k-1], from+beat), -1})
+			edges = append(edges, edge{from, +1}, edge{max(acts[k-1], from+stamp.Beat), -1})
 		}
 	}
 	slices.SortFunc(edges, func(a, b edge) int {

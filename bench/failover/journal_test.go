@@ -7,19 +7,21 @@ import (
 	"os"
 	"testing"
 	"time"
+
+	"github.com/interlok-ha/interlok-ha/bench/failover/stamp"
 )
 
 // acts writes what a node's actor would, from a time to a time, in milliseconds.
 func acts(t *testing.T, dir string, node, from, to int) {
 	t.Helper()
-	s, err := newStamper(dir, node)
+	s, err := stamp.Open(journalOf(dir, node))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for at := from; at <= to; at += int(beat.Milliseconds()) {
-		s.at(time.Duration(at) * time.Millisecond)
+	for at := from; at <= to; at += int(stamp.Beat.Milliseconds()) {
+		s.At(time.Duration(at) * time.Millisecond)
 	}
-	if err := s.f.Close(); err != nil {
+	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
 }

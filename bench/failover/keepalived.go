@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/interlok-ha/interlok-ha/bench/failover/stamp"
 )
 
 // keepalived speaks VRRPv3. Its notify FIFO tells a process beside it when to
@@ -86,7 +88,7 @@ func (keepalived) ready(*cluster) bool { return true }
 // started again if it died alone.
 func (keepalived) holders(c *cluster, node int) []int {
 	list := []int{c.pid[node]["keepalived"]}
-	for _, pid := range c.net.space[node].pids() {
+	for _, pid := range pids(c.net.space[node]) {
 		comm, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
 		if strings.HasPrefix(string(comm), "keepalived") && pid != list[0] {
 			list = append(list, pid)
@@ -98,7 +100,7 @@ func (keepalived) holders(c *cluster, node int) []int {
 // fifo acts while keepalived's last word was MASTER. It outlives keepalived, as
 // what a notify script starts does.
 func fifo(dir string, node int, path string) error {
-	s, err := newStamper(dir, node)
+	s, err := stamp.Open(journalOf(dir, node))
 	if err != nil {
 		return err
 	}
@@ -123,6 +125,6 @@ func fifo(dir string, node int, path string) error {
 			} // another word, of a master that heard a lesser one, changes nothing
 		}
 	}()
-	s.follow(acting)
+	s.Follow(acting)
 	return nil
 }

@@ -30,7 +30,6 @@ func init() {
 // Roles of this program when a trial starts it.
 const (
 	roleVerb    = "role"
-	roleAct     = "act"
 	roleLibrary = "library"
 	roleFifo    = "fifo"
 	roleRaft    = "raft"
@@ -69,8 +68,6 @@ func role(args []string) error {
 		return ""
 	}
 	switch args[1] {
-	case roleAct:
-		return act(dir, node)
 	case roleLibrary:
 		return library(dir, node, rest)
 	case roleFifo:
@@ -92,12 +89,13 @@ func role(args []string) error {
 
 // bench is one run of all of it.
 type bench struct {
-	dir  string // of the trials
-	self string // this program
-	ours string // interlok-ha
-	root string // of the repository
-	keep bool
-	out  string
+	dir   string // of the trials
+	self  string // this program
+	ours  string // interlok-ha
+	actor string // what it starts in order to act
+	root  string // of the repository
+	keep  bool
+	out   string
 }
 
 func benchmark(args []string) error {
@@ -137,11 +135,8 @@ func benchmark(args []string) error {
 	if b.dir, err = os.MkdirTemp("", "ilha-bf"); err != nil {
 		return err
 	}
-	b.ours = filepath.Join(b.dir, "interlok-ha")
-	build := exec.Command("go", "build", "-C", *root, "-o", b.ours, "./cmd/interlok-ha")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if said, err := build.CombinedOutput(); err != nil {
-		return fmt.Errorf("build interlok-ha: %w\n%s", err, said)
+	if err := b.build(); err != nil {
+		return err
 	}
 
 	var here []contender
@@ -170,6 +165,22 @@ func benchmark(args []string) error {
 		return err
 	}
 	return b.report(h, todo, missing)
+}
+
+// build builds what is started besides this program.
+func (b *bench) build() error {
+	b.ours, b.actor = filepath.Join(b.dir, "interlok-ha"), filepath.Join(b.dir, "actor")
+	for _, what := range []struct{ in, out, pkg string }{
+		{b.root, b.ours, "./cmd/interlok-ha"},
+		{filepath.Join(b.root, "bench", "failover"), b.actor, "./actor"},
+	} {
+		cmd := exec.Command("go", "build", "-C", what.in, "-o", what.out, what.pkg)
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if said, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("build %s: %w\n%s", what.pkg, err, said)
+		}
+	}
+	return nil
 }
 
 // all runs the trials, some at once.

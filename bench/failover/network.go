@@ -56,9 +56,10 @@ func newNetwork() (*network, error) {
 
 // close ends all that runs in the network, and the network.
 func (w *network) close() {
-	for _, s := range append(w.space[1:], w.hub) {
+	all := append(w.space[1:], w.hub)
+	kill(all...)
+	for _, s := range all {
 		if s != nil {
-			s.kill()
 			s.close()
 		}
 	}

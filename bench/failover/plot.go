@@ -12,9 +12,9 @@ import (
 
 // Sizes of the plot, in its own units.
 const (
-	plotWide  = 900
-	plotLeft  = 290 // names
-	plotRight = 640 // end of the take-over scale; two at once beyond it
+	plotWide  = 920
+	plotLeft  = 300 // names
+	plotRight = 630 // end of the take-over scale; two at once beyond it
 	plotRow   = 17
 	plotTop   = 64
 	plotHead  = 26 // above each fault
@@ -41,7 +41,8 @@ func plot(h header, all []*trial, m map[[2]string]*cell) []byte {
 	p(`<rect width="%d" height="%d" fill="#fff"/>`, plotWide, high)
 	text(12, 24, "t", "start", "From the fault to the next master's first act")
 	text(12, 42, "s", "start", fmt.Sprintf("each dot a run, the bar their median; commit %s, %d runs each, load %s", h.commit, h.runs, h.loadBefore))
-	text(plotRight+40, 42, "s", "start", "two acted at once (median, most)")
+	text(plotRight+34, 42, "s", "end", "ms")
+	text(plotRight+40, 42, "s", "start", "two at once, ms: median, most")
 	bottom := high - 40
 	for _, mark := range []struct {
 		at   time.Duration
@@ -89,8 +90,8 @@ func drawCell(p func(string, ...any), text func(x, y int, class, anchor, s strin
 		text(plotRight+40, mid+4, "s", "start", "0")
 		return
 	}
-	// One second is 20 units, 10 s the most that is drawn.
-	wide := min(200, 20*k.together.median().Seconds())
+	// One second is 12 units, 10 s the most that is drawn.
+	wide := min(120, 12*k.together.median().Seconds())
 	p(`<rect x="%d" y="%d" width="%.1f" height="9" fill="#c92a2a" fill-opacity="0.6"/>`, plotRight+40, mid-5, max(1, wide))
 	s := ms(k.together.median()) + ", " + ms(k.together.most())
 	if k.still > 0 {

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/interlok-ha/interlok-ha/bench/failover/stamp"
 )
 
 // raftPeer is a program of ours around hashicorp/raft: it acts while LeaderCh
@@ -51,7 +53,7 @@ const raftPort = 7000
 
 // raftMember is one member. Told to stop, it hands the leadership over.
 func raftMember(dir string, node int, timeout time.Duration) error {
-	s, err := newStamper(dir, node)
+	s, err := stamp.Open(journalOf(dir, node))
 	if err != nil {
 		return err
 	}
@@ -97,7 +99,7 @@ func raftMember(dir string, node int, timeout time.Duration) error {
 			}
 		}
 	}()
-	s.follow(acting)
+	s.Follow(acting)
 	return nil
 }
 

@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/interlok-ha/interlok-ha/bench/failover/stamp"
 )
 
 const (
@@ -44,7 +46,7 @@ func (redis) version() string {
 
 func (p redis) start(c *cluster) error {
 	for i := 1; i <= nodes; i++ {
-		data := filepath.Join(c.dir, "redis-"+name(i))
+		data := dataOf(c.dir, i)
 		if err := os.Mkdir(data, 0o700); err != nil {
 			return err
 		}
@@ -56,6 +58,13 @@ func (p redis) start(c *cluster) error {
 		if err := c.start(i, "redis", args...); err != nil {
 			return err
 		}
+	}
+	// A Sentinel looks for replicas when it starts, and then only each 10 s.
+	if err := p.replicated(c); err != nil {
+		return err
+	}
+	for i := 1; i <= nodes; i++ {
+		data := dataOf(c.dir, i)
 		conf := fmt.Sprintf(`port %d
 bind %s 127.0.0.1
 protected-mode no
@@ -77,14 +86,26 @@ sentinel down-after-milliseconds bench %d
 	return nil
 }
 
+func dataOf(dir string, node int) string { return filepath.Join(dir, "redis-"+name(node)) }
+
+// replicated waits until both replicas follow the first server.
+func (redis) replicated(c *cluster) error {
+	tick := time.NewTicker(10 * poll)
+	defer tick.Stop()
+	for range 200 {
+		answer, err := c.ask(1, redisPort, "INFO replication\r\n")
+		if err == nil && bytes.Count(answer, []byte("state=online")) == nodes-1 {
+			return nil
+		}
+		<-tick.C
+	}
+	return fmt.Errorf("wait for the replicas of Redis: %w", errLate)
+}
+
 // ready asks every Sentinel: it knows the two others and both replicas.
 func (redis) ready(c *cluster) bool {
 	for i := 1; i <= nodes; i++ {
-		var answer []byte
-		err := c.net.space[i].do(func() (err error) {
-			answer, err = ask(fmt.Sprintf("127.0.0.1:%d", sentinelPort), "INFO sentinel\r\n")
-			return err
-		})
+		answer, err := c.ask(i, sentinelPort, "INFO sentinel\r\n")
 		if err != nil || !bytes.Contains(answer, []byte("status=ok,")) || !bytes.Contains(answer, []byte(",slaves=2,sentinels=3")) {
 			return false
 		}
@@ -92,31 +113,36 @@ func (redis) ready(c *cluster) bool {
 	return true
 }
 
-// ask sends one command and reads what comes of the answer, 4 KiB at most.
-func ask(to, command string) ([]byte, error) {
-	conn, err := net.DialTimeout("tcp", to, time.Second)
-	if err != nil {
-		return nil, err
-	}
-	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(time.Second))
-	if _, err := conn.Write([]byte(command)); err != nil {
-		return nil, err
-	}
-	b := make([]byte, 4096)
-	n, err := conn.Read(b)
-	return b[:n], err
+// ask sends one command to a port of a node and reads what comes first of the
+// answer, 4 KiB at most.
+func (c *cluster) ask(node, port int, command string) (answer []byte, err error) {
+	err = c.net.space[node].do(func() error {
+		conn, err := net.DialTimeout("tcp", fmt.Sprintf("127.0.0.1:%d", port), time.Second)
+		if err != nil {
+			return err
+		}
+		defer conn.Close()
+		_ = conn.SetDeadline(time.Now().Add(time.Second))
+		if _, err := conn.Write([]byte(command)); err != nil {
+			return err
+		}
+		answer = make([]byte, 4096)
+		n, err := conn.Read(answer)
+		answer = answer[:n]
+		return err
+	})
+	return answer, err
 }
 
 func (redis) holders(c *cluster, node int) []int { return []int{c.pid[node]["redis"]} }
 
 // writer writes to the node's own server each beat, and stamps what is taken.
 func writer(dir string, node int) error {
-	s, err := newStamper(dir, node)
+	s, err := stamp.Open(journalOf(dir, node))
 	if err != nil {
 		return err
 	}
-	tick := time.NewTicker(beat)
+	tick := time.NewTicker(stamp.Beat)
 	defer tick.Stop()
 	for ; ; <-tick.C {
 		conn, err := net.DialTimeout("tcp", fmt.Sprintf("127.0.0.1:%d", redisPort), time.Second)
@@ -133,7 +159,7 @@ func writer(dir string, node int) error {
 				break
 			}
 			if strings.HasPrefix(line, "+OK") {
-				s.stamp()
+				s.Now()
 			}
 		}
 		_ = conn.Close()

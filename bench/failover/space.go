@@ -5,10 +5,9 @@ package main
 import (
 	"fmt"
 	"os"
-	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
@@ -57,34 +56,39 @@ func (s *space) do(f func() error) error {
 
 func (s *space) close() { close(s.work) }
 
-// pids are the processes in the namespace.
-func (s *space) pids() []int {
+// pids are the processes in the namespaces.
+func pids(of ...*space) []int {
+	proc, err := os.Open("/proc")
+	if err != nil {
+		return nil
+	}
+	defer proc.Close()
+	names, _ := proc.Readdirnames(-1) // no more than the names: there are many
 	var list []int
-	links, _ := filepath.Glob("/proc/[0-9]*/ns/net")
-	for _, l := range links {
-		if id, err := os.Readlink(l); err != nil || id != s.id {
+	for _, n := range names {
+		pid, err := strconv.Atoi(n)
+		if err != nil || pid == os.Getpid() {
 			continue
 		}
-		if pid, err := strconv.Atoi(strings.Split(l, "/")[2]); err == nil && pid != os.Getpid() {
+		id, err := os.Readlink("/proc/" + n + "/ns/net")
+		if err == nil && slices.ContainsFunc(of, func(s *space) bool { return s != nil && s.id == id }) {
 			list = append(list, pid)
 		}
 	}
 	return list
 }
 
-// kill ends every process in the namespace, also those that were born
+// kill ends every process in the namespaces, also those that were born
 // meanwhile. It gives up after a second.
-func (s *space) kill() {
+func kill(in ...*space) {
 	tick := time.NewTicker(poll)
 	defer tick.Stop()
 	for range 100 {
-		pids := s.pids()
-		if len(pids) == 0 {
+		all := pids(in...)
+		if len(all) == 0 {
 			return
 		}
-		for _, pid := range pids {
-			_ = syscall.Kill(pid, syscall.SIGKILL)
-		}
+		tell(all, syscall.SIGKILL)
 		<-tick.C
 	}
 }

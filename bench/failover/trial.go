@@ -27,7 +27,7 @@ type trial struct {
 	c     contender
 	f     fault
 	run   int
-	noise float64 // 0 to 1: where in the interval the fault comes
+	phase float64 // 0 to 1: where between two heartbeats the fault comes
 
 	took     time.Duration // from the fault to the first act of another node
 	idle     time.Duration // from the last act of the old master to that; negative never
@@ -47,7 +47,7 @@ func (t *trial) do(ctx context.Context, b *bench) {
 	if t.err = makeRun(dir); t.err != nil {
 		return
 	}
-	c := &cluster{dir: dir, self: b.self, ours: b.ours, env: environ(dir), log: journal{dir: dir}}
+	c := &cluster{dir: dir, self: b.self, ours: b.ours, actor: b.actor, env: environ(dir), log: journal{dir: dir}}
 	if c.net, t.err = newNetwork(); t.err != nil {
 		return
 	}
@@ -107,10 +107,7 @@ func (t *trial) measure(ctx context.Context, c *cluster) error {
 
 // settle waits until one acts and has done so for a while, and returns it.
 func (t *trial) settle(ctx context.Context, c *cluster) (holder int, err error) {
-	// Some intervals for all to have heard of it, and some chance: the fault may
-	// come at any moment between two heartbeats.
-	quiet := max(calm, 2*t.c.interval) + time.Duration(t.noise*float64(t.c.interval))
-	var since, asked time.Duration
+	var since, asked, moment time.Duration
 	err = c.until(ctx, "one that acts, and is known to all", startLimit, func() bool {
 		now := boottime.Now()
 		one, ok := c.alone(lately)
@@ -131,8 +128,12 @@ func (t *trial) settle(ctx context.Context, c *cluster) (holder int, err error) 
 				t.unasked++
 			}
 			holder, since = one, now
+			// It sent its first heartbeat when it began to act.
+			began := c.log.began(one)
+			quiet := now - began + max(calm, 2*t.c.interval) // for all to have heard of it
+			moment = began + (quiet/t.c.interval+1)*t.c.interval + time.Duration(t.phase*float64(t.c.interval))
 		}
-		return now >= since+quiet
+		return now >= moment
 	})
 	return holder, err
 }
@@ -152,6 +153,8 @@ func (t *trial) calmDown(ctx context.Context, c *cluster) (still bool, err error
 }
 
 // plan is every trial, the contenders in turns, so that noise hits all alike.
+// The faults of one kind are spread evenly over the time between two
+// heartbeats: that makes the median steadier than chance would.
 func plan(list []contender, runs int, seed uint64) []*trial {
 	chance := rand.New(rand.NewPCG(seed, 0))
 	var all []*trial
@@ -159,7 +162,7 @@ func plan(list []contender, runs int, seed uint64) []*trial {
 		var round []*trial
 		for _, f := range faults {
 			for _, c := range list {
-				round = append(round, &trial{c: c, f: f, run: run + 1, noise: chance.Float64()})
+				round = append(round, &trial{c: c, f: f, run: run + 1, phase: (float64(run) + chance.Float64()) / float64(runs)})
 			}
 		}
 		chance.Shuffle(len(round), func(i, j int) { round[i], round[j] = round[j], round[i] })
