@@ -29,6 +29,8 @@ type cluster struct {
 	actor string // what it starts in order to act
 	env   []string
 	log   journal
+	// faulty is why it will never be ready.
+	faulty error
 	procs
 }
 
@@ -69,7 +71,9 @@ func (c *cluster) role(node int, role string, args ...string) error {
 
 // close ends all of it.
 func (c *cluster) close() {
-	c.net.close()
+	if c.net != nil {
+		c.net.close()
+	}
 	for _, w := range c.wait {
 		_ = w()
 	}
@@ -85,6 +89,9 @@ func (c *cluster) until(ctx context.Context, what string, within time.Duration, 
 		}
 		if ok() {
 			return nil
+		}
+		if c.faulty != nil {
+			return c.faulty
 		}
 		if boottime.Now() > end {
 			return fmt.Errorf("waited %v for: %s: %w", within, what, errLate)

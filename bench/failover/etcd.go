@@ -119,7 +119,7 @@ func candidate(dir string, node int, ttl time.Duration) error {
 
 // campaign is one session: it stands in the line, and acts when its turn comes.
 func campaign(ctx context.Context, client *clientv3.Client, dir string, node int, ttl time.Duration, acting chan<- bool) error {
-	session, err := concurrency.NewSession(client, concurrency.WithTTL(int(ttl.Seconds())), concurrency.WithContext(ctx))
+	session, err := concurrency.NewSession(client, concurrency.WithTTL(int(ttl.Seconds())))
 	if err != nil {
 		return err
 	}
@@ -138,7 +138,7 @@ func campaign(ctx context.Context, client *clientv3.Client, dir string, node int
 	case <-ctx.Done():
 	}
 	acting <- false // the work ends first
-	end, cancel := context.WithTimeout(context.Background(), time.Second)
+	end, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	if err := e.Resign(end); err != nil {
 		return err

@@ -12,6 +12,9 @@ import (
 type fault struct {
 	name string
 	what string
+	// prompt says that some need no silence to learn of it: milliseconds count,
+	// and fewer trials run at once.
+	prompt bool
 	// hold is for how long the fault lasts after the take-over.
 	hold time.Duration
 	do   func(c *cluster, p peer, node int) error
@@ -28,7 +31,7 @@ func tell(pids []int, sig syscall.Signal) {
 
 var faults = []fault{
 	{
-		name: "crash", what: "`kill -9` of the process that holds the role", hold: time.Second,
+		name: "crash", prompt: true, what: "`kill -9` of the process that holds the role", hold: time.Second,
 		do: func(c *cluster, p peer, node int) error {
 			// The last first: a child must not hear of its parent's death.
 			pids := p.holders(c, node)
@@ -38,7 +41,7 @@ var faults = []fault{
 		},
 	},
 	{
-		name: "clean stop", what: "SIGTERM to it", hold: time.Second,
+		name: "clean stop", prompt: true, what: "SIGTERM to it", hold: time.Second,
 		do: func(c *cluster, p peer, node int) error {
 			tell(p.holders(c, node)[:1], syscall.SIGTERM)
 			return nil

@@ -58,11 +58,16 @@ func (p redis) start(c *cluster) error {
 		if err := c.start(i, "redis", args...); err != nil {
 			return err
 		}
+		if err := c.role(i, roleRedis); err != nil {
+			return err
+		}
 	}
-	// A Sentinel looks for replicas when it starts, and then only each 10 s.
-	if err := p.replicated(c); err != nil {
-		return err
-	}
+	return nil
+}
+
+// sentinels starts a Sentinel on each node. It looks for replicas at once, and
+// then only each 10 s: so they have to be there before.
+func (p redis) sentinels(c *cluster) error {
 	for i := 1; i <= nodes; i++ {
 		data := dataOf(c.dir, i)
 		conf := fmt.Sprintf(`port %d
@@ -79,31 +84,24 @@ sentinel down-after-milliseconds bench %d
 		if err := c.start(i, "sentinel", "redis-sentinel", file); err != nil {
 			return err
 		}
-		if err := c.role(i, roleRedis); err != nil {
-			return err
-		}
 	}
 	return nil
 }
 
 func dataOf(dir string, node int) string { return filepath.Join(dir, "redis-"+name(node)) }
 
-// replicated waits until both replicas follow the first server.
-func (redis) replicated(c *cluster) error {
-	tick := time.NewTicker(10 * poll)
-	defer tick.Stop()
-	for range 200 {
+// ready asks the first server if both replicas follow it, and then every
+// Sentinel: it knows the two others and both replicas.
+func (p redis) ready(c *cluster) bool {
+	if c.pid[1]["sentinel"] == 0 {
 		answer, err := c.ask(1, redisPort, "INFO replication\r\n")
 		if err == nil && bytes.Count(answer, []byte("state=online")) == nodes-1 {
-			return nil
+			if err := p.sentinels(c); err != nil {
+				c.faulty = err
+			}
 		}
-		<-tick.C
+		return false
 	}
-	return fmt.Errorf("wait for the replicas of Redis: %w", errLate)
-}
-
-// ready asks every Sentinel: it knows the two others and both replicas.
-func (redis) ready(c *cluster) bool {
 	for i := 1; i <= nodes; i++ {
 		answer, err := c.ask(i, sentinelPort, "INFO sentinel\r\n")
 		if err != nil || !bytes.Contains(answer, []byte("status=ok,")) || !bytes.Contains(answer, []byte(",slaves=2,sentinels=3")) {

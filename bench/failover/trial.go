@@ -48,21 +48,27 @@ func (t *trial) do(ctx context.Context, b *bench) {
 		return
 	}
 	c := &cluster{dir: dir, self: b.self, ours: b.ours, actor: b.actor, env: environ(dir), log: journal{dir: dir}}
-	if c.net, t.err = newNetwork(); t.err != nil {
-		return
+	if t.err = t.start(b, c); t.err == nil {
+		t.err = t.measure(ctx, c)
 	}
-	t.err = t.measure(ctx, c)
 	c.close()
 	if t.err == nil && !b.keep {
 		t.err = os.RemoveAll(dir)
 	}
 }
 
-func (t *trial) measure(ctx context.Context, c *cluster) error {
-	p := t.c.peer
-	if err := p.start(c); err != nil {
+// start starts the nodes, when no other trial does.
+func (t *trial) start(b *bench, c *cluster) (err error) {
+	b.starting.Lock()
+	defer b.starting.Unlock()
+	if c.net, err = newNetwork(); err != nil {
 		return err
 	}
+	return t.c.peer.start(c)
+}
+
+func (t *trial) measure(ctx context.Context, c *cluster) error {
+	p := t.c.peer
 	holder, err := t.settle(ctx, c)
 	if err != nil {
 		return err
