@@ -1,7 +1,7 @@
 # `make check` is what the CI runs. `make nightly` is the same with full counts.
 TOOL = go tool -modfile=tools/go.mod
 
-.PHONY: check test race lint fuzz sim model e2e netns chaos bench-idle bench-cache bench-cache-short bench-hooks bench-scale crash attack browser demo nightly build
+.PHONY: check test race lint fuzz sim model e2e netns chaos bench-idle bench-cache bench-cache-short bench-hooks bench-scale bench-failover crash attack browser demo nightly build
 
 check:
 	bash .ci/run
@@ -56,6 +56,11 @@ bench-scale:
 # CPU time of a step with our hooks and with their peers, against the bar.
 bench-hooks:
 	cd bench/hooks && go test -count=1 -v -timeout=30m -measure
+
+# Take-over times beside keepalived, Redis Sentinel, raft and etcd; as root. It
+# writes docs/results/failover.md, .csv and .svg.
+bench-failover:
+	cd bench/failover && go run . -runs $(or $(RUNS),20) -out ../../docs/results
 
 # kill -9 of masters, 50 times each way.
 crash:
