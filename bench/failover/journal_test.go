@@ -41,6 +41,7 @@ func TestJournal(t *testing.T) {
 		{"both for a while", [][3]int{{1, 0, 400}, {2, 300, 500}}, 2, 300, 295, 100},
 		{"the old one woke once", [][3]int{{1, 0, 95}, {2, 300, 500}, {1, 400, 400}}, 2, 300, 95, 5},
 		{"three", [][3]int{{1, 0, 400}, {2, 300, 500}, {3, 350, 450}}, 2, 300, 295, 150},
+		{"a pause ends an act", [][3]int{{1, 0, 120}, {2, 300, 500}, {1, 600, 620}}, 2, 300, 120, 0},
 		{"what was before does not count", [][3]int{{1, 0, 95}, {2, 0, 50}, {2, 300, 320}}, 2, 300, 95, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
