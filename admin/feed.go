@@ -39,11 +39,18 @@ func (f *Feed) Publish(e Event) {
 
 // Subscribe returns the stream: the present state first, then each event. The
 // channel is closed when ctx ends or the reader is too slow.
-func (f *Feed) Subscribe(ctx context.Context) <-chan Event {
+func (f *Feed) Subscribe(ctx context.Context) <-chan Event { return f.SubscribeIn(ctx, "") }
+
+// SubscribeIn is Subscribe for a node whose state is finer than its events
+// tell: the first event of a slave has this state, if it is not empty.
+func (f *Feed) SubscribeIn(ctx context.Context, state string) <-chan Event {
 	ch := make(chan Event, f.buffer+1)
 	f.mu.Lock()
 	now := f.last
 	now.Type, now.Peer, now.Detail = EventState, "", ""
+	if state != "" && now.State == StateSlave {
+		now.State = state
+	}
 	ch <- now
 	f.subs[ch] = struct{}{}
 	f.mu.Unlock()

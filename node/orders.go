@@ -25,7 +25,11 @@ func (o *orders) Status() admin.Status { return o.node().Status() }
 
 // Subscribe streams events, the present state first.
 func (o *orders) Subscribe(ctx context.Context) <-chan admin.Event {
-	return o.feed.out.Subscribe(ctx)
+	state := o.Status().Instance.State
+	if state != admin.StateDrained && state != admin.StateMaintenance {
+		state = "" // events tell the others, and are newer
+	}
+	return o.feed.out.SubscribeIn(ctx, state)
 }
 
 func refuse(kind admin.Kind, detail, mend string) error {

@@ -72,6 +72,7 @@ func all(callers int, do func(i int)) {
 func slowLoris(t *testing.T, v *victim) int {
 	const callers = 100 // of 128 places
 	var conns []net.Conn
+	began := time.Now()
 	for range callers {
 		conns = append(conns, v.dial(t))
 	}
@@ -96,6 +97,9 @@ func slowLoris(t *testing.T, v *victim) int {
 		}
 		<-ended
 	})
+	if held := time.Since(began); held > soon {
+		t.Errorf("they had their places for %v", held)
+	}
 	return callers
 }
 

@@ -33,6 +33,12 @@ func TestDrain(t *testing.T) {
 
 	c.Do("drain", "--instance", m.Name)
 	m.WaitState(admin.StateDrained, soon)
+	for e, err := range admin.NewClient(c.Socket(m.Name)).Events(t.Context()) {
+		if err != nil || e.Type != admin.EventState || e.State != admin.StateDrained {
+			t.Errorf("events begin with %+v, %v", e, err)
+		}
+		break
+	}
 	if now := c.Settled(soon); now != other {
 		t.Fatalf("%s is master, want %s", now.Name, other.Name)
 	}

@@ -25,6 +25,8 @@ type Heard struct {
 // Wire is a socket on the group of a cluster that is no instance.
 type Wire struct {
 	Conn *mcast.Conn
+	// Close ends listening; what was heard stays. The end of the test does it too.
+	Close func()
 
 	mu    sync.Mutex // guards what follows
 	heard []Heard
@@ -58,11 +60,12 @@ func (c *Cluster) Wire(keys ...heartbeat.Key) *Wire {
 			}
 		})
 	}()
-	c.t.Cleanup(func() {
+	w.Close = sync.OnceFunc(func() {
 		cancel()
 		<-ended
 		_ = conn.Close()
 	})
+	c.t.Cleanup(w.Close)
 	return w
 }
 
