@@ -1,7 +1,7 @@
 # `make check` is what the CI runs. `make nightly` is the same with full counts.
 TOOL = go tool -modfile=tools/go.mod
 
-.PHONY: check test race lint fuzz sim model e2e netns chaos bench-idle bench-cache bench-cache-short bench-hooks bench-scale bench-failover crash attack browser demo nightly build
+.PHONY: check test race lint fuzz sim model e2e netns chaos bench-idle bench-cache bench-cache-short bench-hooks bench-scale bench-failover crash soak upgrade busy attack browser demo nightly build
 
 check:
 	bash .ci/run
@@ -73,6 +73,19 @@ attack:
 # The dashboard with chromium; PICTURES=DIR keeps what it looked like.
 browser:
 	go test -count=1 -v ./test/browser -browser $(if $(PICTURES),-picture $(abspath $(PICTURES)))
+
+# A change of master every 20 s under load, and what an instance uses beside it.
+soak:
+	go test -count=1 -v -timeout=24h ./test/kill -run=TestSoak -soak=$(or $(MINUTES),30)m
+
+# Instances of the commit OLD are replaced by those of this one, under load.
+upgrade:
+	go test -count=1 -v -timeout=30m ./test/kill -run=TestUpgrade -old=$(or $(OLD),HEAD~1)
+
+# No take-over without a fault at a lease of 500 ms, all cores busy. The machine
+# must have nothing else to do.
+busy:
+	go test -count=1 -v -timeout=24h ./test/e2e -run=TestBusy -busy=$(or $(MINUTES),10)m
 
 demo:
 	go run ./cmd/interlok-ha demo

@@ -57,7 +57,7 @@ func report(t *testing.T, all []result) {
 		return fmt.Sprintf("%.1f; %.1f", percent(r.ours, r.window), percent(r.bare, r.window))
 	})
 	line("the same for one packet that one instance gets", "", func(r result) string { return fmt.Sprintf("%.1f µs; %.1f µs", micro(r.oursPer), micro(r.barePer)) })
-	line("**ours to bare**", fmt.Sprintf("≤ %.1f", mostRatio), func(r result) string { return fmt.Sprintf("**%.2f**", r.ratio()) })
+	line("**ours to bare**", fmt.Sprintf("≤ %.1f from %d on", mostRatio, manyAtLeast), func(r result) string { return fmt.Sprintf("**%.2f**", r.ratio()) })
 	line("resident: a slave (most), the master, its keeper, MiB", "", func(r result) string {
 		return fmt.Sprintf("%.1f, %.1f, %.1f", mib(r.slaveRSS), mib(r.masterRSS), mib(r.keeperRSS))
 	})

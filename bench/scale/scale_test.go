@@ -28,6 +28,10 @@ const soon = 2 * time.Minute
 // bare receivers of the same packets.
 const mostRatio = 2.5
 
+// manyAtLeast is from how many on that holds: what an instance does whether or
+// not there are others weighs the more, the fewer there are.
+const manyAtLeast = 200
+
 // TestScale measures each size at default settings.
 func TestScale(t *testing.T) {
 	if !*measure {
@@ -48,7 +52,12 @@ func TestScale(t *testing.T) {
 			if most := r.down() + r.delay*3/2; r.election > most {
 				t.Errorf("a master after %v, want %v at most", r.election, most)
 			}
-			if ratio := r.ratio(); ratio > mostRatio {
+			// A proved death leaves W₀ for objections, which a machine that is
+			// busy otherwise may let come too late.
+			if kills := r.kills + r.both; r.killReigns > kills {
+				t.Errorf("%d reigns after %d kills", r.killReigns, kills)
+			}
+			if ratio := r.ratio(); n >= manyAtLeast && ratio > mostRatio {
 				t.Errorf("%.2f times the processor time of bare receivers, want %.1f at most", ratio, mostRatio)
 			}
 			all = append(all, r)
@@ -116,7 +125,9 @@ func (r result) check(t *testing.T) {
 		}
 	}
 	count("reigns after the start", r.masters, 1)
-	count("reigns after the kills", r.killReigns, r.kills+r.both)
+	if kills := r.kills + r.both; r.killReigns < kills {
+		t.Errorf("%d reigns after %d kills", r.killReigns, kills)
+	}
 	count("reigns after the rolling restart", r.restartReigns, 1)
 	near := func(what string, got, want float64) {
 		t.Helper()

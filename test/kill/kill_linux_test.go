@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -80,7 +81,7 @@ func TestUnfenced(t *testing.T) {
 type scene struct {
 	unfenced bool
 	rate     int      // orders in a second, at most; 0 = as many as are taken
-	set      []string // settings
+	set      []string // settings, over lab.Fast
 	program  string   // that the first instances are of; "" = this one
 }
 
@@ -100,7 +101,7 @@ type play struct {
 
 func newPlay(t *testing.T, s scene) *play {
 	t.Helper()
-	p := &play{Cluster: lab.New(t, append(s.set, lab.Fast...)...), scene: s, t: t, at: time.Now()}
+	p := &play{Cluster: lab.New(t, slices.Concat(lab.Fast, s.set)...), scene: s, t: t, at: time.Now()}
 	p.m = open(t, p.Dir+"/market", s.rate)
 	t.Cleanup(func() { // a keeper stays for as long as somebody may ask for its word
 		for _, i := range p.Others(nil) {

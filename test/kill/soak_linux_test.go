@@ -22,15 +22,22 @@ import (
 
 var (
 	soakFor   = flag.Duration("soak", 0, "how long TestSoak runs; 0 = not at all")
+	soakRate  = flag.Int("rate", 500, "orders in a second, in TestSoak and TestUpgrade")
 	soakEvery = flag.Duration("every", 20*time.Second, "how often TestSoak changes the master")
 )
 
 const (
-	soakRate = 200 // orders in a second
+	// ringFull is less than what the cache keeps of its log for slaves that lag;
+	// it takes some minutes to get there, and until then the memory may grow.
+	ringFull = 60 << 20
 	// stayer is never killed nor stopped, so that what it uses can be compared
 	// over the whole time. It is master as often as the others.
 	stayer = "n1"
 )
+
+// calm is a lease that a busy machine keeps for long: here only what the test
+// does may change the master.
+var calm = []string{"failover.delay=200", "failover.retries=15"}
 
 // TestSoak changes the master under load again and again, in four ways: no
 // message is lost, and what an instance that lives through it all uses does not
@@ -39,9 +46,9 @@ func TestSoak(t *testing.T) {
 	if *soakFor == 0 {
 		t.Skip("needs -soak=30m")
 	}
-	// The entries of messages that are done are evicted from a number on, which
-	// is reached soon: until then the memory grows, and may.
-	p := newPlay(t, scene{rate: soakRate, set: []string{"failover.cache.max.entries=8000"}})
+	// The number of entries is bounded too, and a new master is asked about all
+	// messages since the last one began.
+	p := newPlay(t, scene{rate: *soakRate, set: append([]string{"failover.cache.max.entries=20000"}, calm...)})
 	ways := []func(){p.killNamed, p.stopNamed, p.switchover, p.drain}
 	done := make([]int, len(ways))
 	var samples []sample
@@ -76,7 +83,7 @@ func TestSoak(t *testing.T) {
 		t.Errorf("%d reigns, want %d: one for each change", n, reigns)
 	}
 	t.Logf("kills %d, stops %d, switchovers %d, drains %d", done[0], done[1], done[2], done[3])
-	samples = samples[len(samples)/10:] // while it still fills
+	samples = samples[len(samples)/4:] // what it may keep it keeps by then
 	for _, master := range []bool{false, true} {
 		flat(t, slices.DeleteFunc(slices.Clone(samples), func(s sample) bool { return s.master != master }))
 	}
@@ -139,7 +146,7 @@ func (p *play) drain() {
 // sample is what a process uses at one moment.
 type sample struct {
 	master                       bool
-	resident, heap               int // bytes
+	resident, heap, ring         int // bytes
 	goroutines, descriptors, thr int
 }
 
@@ -149,8 +156,8 @@ func (s sample) String() string {
 	if s.master {
 		role = "master"
 	}
-	return fmt.Sprintf("%s is %s: %.1f MiB resident, %.1f MiB heap, %d goroutines, %d descriptors, %d threads",
-		stayer, role, float64(s.resident)/(1<<20), float64(s.heap)/(1<<20), s.goroutines, s.descriptors, s.thr)
+	return fmt.Sprintf("%s is %s: %.1f MiB resident, %.1f MiB heap, %.1f MiB of log, %d goroutines, %d descriptors, %d threads",
+		stayer, role, float64(s.resident)/(1<<20), float64(s.heap)/(1<<20), float64(s.ring)/(1<<20), s.goroutines, s.descriptors, s.thr)
 }
 
 // take takes a sample of an instance.
@@ -165,7 +172,7 @@ func (p *play) take(t *testing.T, i *lab.Instance) (s sample) {
 	}
 	s.resident, s.descriptors, s.thr = lab.RSS(i.PID), count("fd"), count("task")
 	m := p.metrics(t, i)
-	s.goroutines, s.heap = m["interlok_ha_process_goroutines"], m["interlok_ha_process_heap_bytes"]
+	s.goroutines, s.heap, s.ring = m["interlok_ha_process_goroutines"], m["interlok_ha_process_heap_bytes"], m["interlok_ha_cache_ring_bytes"]
 	if s.goroutines == 0 || s.heap == 0 {
 		t.Fatalf("no goroutines, or no heap, in the metrics of %s", i.Name)
 	}
@@ -211,7 +218,7 @@ func flat(t *testing.T, all []sample) {
 		extra int
 	}{
 		{"resident bytes", func(s sample) int { return s.resident }, 1.10, 4 << 20},
-		{"heap bytes", func(s sample) int { return s.heap }, 1.15, 4 << 20},
+		{"heap bytes", func(s sample) int { return s.heap }, 1.30, 4 << 20},
 		{"goroutines", func(s sample) int { return s.goroutines }, 1, 4},
 		{"descriptors", func(s sample) int { return s.descriptors }, 1, 3},
 		{"threads", func(s sample) int { return s.thr }, 1, 4},
@@ -226,6 +233,10 @@ func flat(t *testing.T, all []sample) {
 		}
 		from, to := median(first), median(last)
 		t.Logf("%s: %d in the first third, %d in the last", w.what, from, to)
+		if strings.HasSuffix(w.what, "bytes") && all[0].ring < ringFull {
+			t.Logf("the log still filled: bytes are not judged; run it for longer")
+			continue
+		}
 		if float64(to) > float64(from)*w.most+float64(w.extra) {
 			t.Errorf("%s grew from %d to %d", w.what, from, to)
 		}

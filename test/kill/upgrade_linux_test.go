@@ -28,7 +28,7 @@ func TestUpgrade(t *testing.T) {
 		t.Skip("needs -old=COMMIT")
 	}
 	old := buildOld(t, *oldCommit)
-	p := newPlay(t, scene{rate: soakRate, program: old})
+	p := newPlay(t, scene{rate: *soakRate, program: old, set: calm})
 	for _, version := range []string{"", old} {
 		p.program = version
 		p.replaceAll()
