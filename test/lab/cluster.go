@@ -111,6 +111,12 @@ func (c *Cluster) Beside(t testing.TB, set ...string) *Cluster {
 	return other
 }
 
+// Commands is how many live processes run for the instances, keepers apart.
+func (c *Cluster) Commands() int {
+	left, _ := c.remains()
+	return len(left)
+}
+
 // remains are the command lines of what the instances left behind. The keepers
 // of those that were killed live on for a while.
 func (c *Cluster) remains() (left, keepers map[int]string) {
