@@ -96,7 +96,7 @@ func reloading(hangup <-chan os.Signal, reload func() error, log zerolog.Logger)
 			select {
 			case <-hangup:
 				if err := reload(); err != nil {
-					log.Error().Err(err).Msg("Not reloaded; the old keys, and the old token, stay where the new ones are at fault")
+					log.Error().Err(err).Msg("Not reloaded; the old ones stay")
 				}
 			case <-quit:
 				return
