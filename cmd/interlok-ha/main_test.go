@@ -343,7 +343,7 @@ func TestSignals(t *testing.T) {
 		}
 	}
 	reloaded()
-	if got := strings.Count(told.String(), "the file is gone"); got != 2 || strings.Count(told.String(), "the old keys, and the old token, stay") != 2 {
+	if got := strings.Count(told.String(), "the file is gone"); got != 2 || strings.Count(told.String(), "the old ones stay") != 2 {
 		t.Errorf("two failures, told %d times: %s", got, &told)
 	}
 	if err := ctx.Err(); err != nil {
