@@ -11,6 +11,8 @@ import (
 	"net"
 	"testing"
 	"time"
+
+	"github.com/interlok-ha/interlok-ha/test/lab"
 )
 
 // Types of memberlist's messages.
@@ -27,6 +29,8 @@ const (
 // gossipBombs sends what makes memberlist alone allocate a hundred MiB, to its
 // port: as datagrams and as streams, under the cluster's label.
 func gossipBombs(t *testing.T, v *victim) int {
+	members := func() float64 { return v.metrics(t, v.master)["interlok_ha_cache_members"] }
+	lab.Wait(t, "both are members", soon, func() bool { return members() == 2 })
 	at := v.of(t, v.master).Packet.Cache.String()
 	tag := sha256.Sum256([]byte("interlok-ha/1 cache\x00" + v.c.Name))
 	label := "ilha1." + hex.EncodeToString(tag[:8])
@@ -70,7 +74,7 @@ func gossipBombs(t *testing.T, v *victim) int {
 			n++
 		}
 	}
-	if got := v.metrics(t, v.master)["interlok_ha_cache_members"]; got < 2 {
+	if got := members(); got < 2 {
 		t.Errorf("gossip knows %v members, want both", got)
 	}
 	// A full buffer loses datagrams, more of the long ones.

@@ -174,7 +174,7 @@ func (v *victim) suffers(t *testing.T, a attacker) {
 	defer beats.end()
 	began := time.Now()
 	sent := a.strike(t, v)
-	for a.at == api && !t.Failed() && time.Since(began) < 4*v.delay { // long enough for heartbeats to be missed
+	for a.at == api && !t.Failed() && time.Since(began) < 2*v.delay { // long enough for heartbeats to be missed
 		sent += a.strike(t, v)
 	}
 	if t.Failed() {
