@@ -57,6 +57,7 @@ type Server struct {
 	change    func(*doorway, *http.Server) // by which tests set other limits; may be nil
 	counts    tcpCounts
 	tcp       atomic.Pointer[doorway]
+	later     atomic.Pointer[string] // of SetToken, for a door that opens after it
 	tcpServed sync.WaitGroup
 }
 
@@ -84,9 +85,11 @@ func (s *Server) URL() string {
 }
 
 // SetToken has the bearer of another token obeyed over TCP, from now on, in
-// place of the bearer of TCP.Token; empty: nobody. Without a TCP, or before
-// Ready is closed, it does nothing. Safe for concurrent use.
+// place of the bearer of TCP.Token; empty: nobody. Streams that are open stay
+// so. Before Ready is closed it counts from then on; without a TCP it does
+// nothing. Safe for concurrent use.
 func (s *Server) SetToken(token string) {
+	s.later.Store(&token)
 	if d := s.tcp.Load(); d != nil {
 		d.token.set(token)
 	}
@@ -175,6 +178,9 @@ func (s *Server) openDoor(api http.Handler, guarded func(http.Handler) http.Hand
 		return nil, err
 	}
 	s.tcp.Store(d)
+	if token := s.later.Load(); token != nil {
+		d.token.set(*token)
+	}
 	srv := d.server(guarded(newPorter(api, d)))
 	srv.ReadTimeout = s.read
 	if s.change != nil {

@@ -324,6 +324,42 @@ func TestSetToken(t *testing.T) {
 	}
 }
 
+// A token that is set before the API listens counts from its first request on.
+func TestSetTokenEarly(t *testing.T) {
+	const other = "fedcba9876543210fedcba9876543210"
+	s, err := New(Config{Node: newFakeNode(), SocketPath: filepath.Join(shortDir(t), "c", "a.sock"), TCP: &TCP{Listen: "127.0.0.1:0", Token: token}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.SetToken(other)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(ctx) }()
+	defer func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}()
+	<-s.Ready()
+	for given, want := range map[string]int{token: 401, other: 200} {
+		r, err := http.NewRequest("POST", s.URL()+"/v1/drain", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Content-Type", "application/json")
+		r.Header.Set("Authorization", "Bearer "+given)
+		resp, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != want {
+			t.Errorf("%s: %d, want %d", given, resp.StatusCode, want)
+		}
+	}
+}
+
 // A page whose name was made to point here calls us by its own name.
 func TestRebinding(t *testing.T) {
 	cert, key, _ := writeCert(t, "cert.example", "*.wild.example")

@@ -302,7 +302,9 @@ func (w *command) writeToken() {
 		}
 		return
 	}
-	_ = os.Remove(w.tokenFile)
+	if old, err := os.ReadFile(w.tokenFile); err != nil || string(old) != w.n.token(w.epoch)+"\n" {
+		_ = os.Remove(w.tokenFile)
+	}
 	if !late {
 		w.n.o.Log.Error().Err(err).Msg("Token file not written; trying again")
 	}

@@ -358,10 +358,10 @@ func TestIgnored(t *testing.T) {
 	if len(w.m.peers) != maxPeers || w.m.peer(silent) != nil {
 		t.Errorf("%d peers are kept; the silent one: %v", len(w.m.peers), w.m.peer(silent) != nil)
 	}
-	for i := range maxPeers { // masters make room for nobody
+	for i := range maxPeers { // masters make room for nobody, but are heard
 		w.master(heartbeat.InstanceID{byte(i), byte(i >> 8), 2})
 	}
-	if w.master(id(0x77)); len(w.m.peers) != maxPeers || w.m.peer(id(0x77)) != nil {
+	if w.quiet().master(id(0x77)).said("follow 77:0"); len(w.m.peers) != maxPeers || w.m.peer(id(0x77)) != nil {
 		t.Errorf("%d peers are kept", len(w.m.peers))
 	}
 }

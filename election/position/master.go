@@ -71,6 +71,7 @@ func (m *Machine) renew() {
 func (m *Machine) sendFailed(seq uint64) {
 	if seq == m.reign.seq {
 		m.reign.until = m.reign.prev
+		m.nextPing = min(m.nextPing, m.now+m.t.interval/4) // what is left may not last for an interval
 	}
 	if seq == m.seq && m.state == heartbeat.StateSlave {
 		m.place.toldAt = 0

@@ -1,6 +1,7 @@
 package position
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -289,5 +290,23 @@ func TestStop(t *testing.T) {
 				t.Errorf("%+v", w.out)
 			}
 		})
+	}
+}
+
+// A ping that did not leave is sent again before what the last one gave is
+// over, also where the guard hardly lasts for two intervals.
+func TestSendAgain(t *testing.T) {
+	cfg := config()
+	cfg.Interval, cfg.Timeout = 5*sec, 20*sec
+	w := newWorld(t, cfg)
+	w.m.javaAt = 1 // since a Java instance was heard the guard is 9 s
+	w.to(20 * sec).do(election.BarrierDone{}).pass(31 * sec)
+	if w.m.state != heartbeat.StateMaster {
+		t.Fatalf("%v at %v", w.m.state, w.now)
+	}
+	w.to(w.m.nextPing).do(election.SendFailed{Seq: w.m.seq}).quiet()
+	w.pass(60 * sec)
+	if w.m.state != heartbeat.StateMaster || slices.Contains(w.log, "lost") {
+		t.Errorf("after one failed send it is %v: %v", w.m.state, w.log)
 	}
 }

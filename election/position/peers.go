@@ -57,6 +57,13 @@ func (m *Machine) receive(p *heartbeat.Packet, from netip.AddrPort) {
 	q := m.peer(p.Instance)
 	if q == nil {
 		if len(m.peers) >= maxPeers && !(p.State.Reigns() && m.makeRoom()) {
+			if p.State.Reigns() { // heard all the same, though not kept
+				q = &peer{id: p.Instance, name: p.Name, addr: from, heardAt: m.now, reigns: true}
+				if q.ours, q.configured = heartbeat.IsPingInstance(p.Instance); !q.ours {
+					m.hearJava()
+				}
+				m.hearMaster(q)
+			}
 			return
 		}
 		q = &peer{id: p.Instance}

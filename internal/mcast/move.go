@@ -66,10 +66,11 @@ func (i Interface) there() (bool, error) {
 	return false, nil
 }
 
-// move puts sockets of another address in the place of s.
+// move puts sockets of another address in the place of s, or has none when ctx
+// ends.
 func (c *Conn) move(ctx context.Context, s *sockets, to Interface) error {
 	_ = s.close() // first: the address may be the same, and the port is to be
-	for {
+	for told := false; ; {
 		next, err := openSockets(c.cfg, to, s.local.Port())
 		c.mu.Lock()
 		closed := c.closed
@@ -87,6 +88,10 @@ func (c *Conn) move(ctx context.Context, s *sockets, to Interface) error {
 			c.cfg.Log.Warn().Str("interface", to.Name).Stringer("address", next.local).Stringer("before", s.local).
 				Msg("The network interface has another address; going on with it")
 			return nil
+		case !told:
+			told = true
+			c.cfg.Log.Warn().Err(err).Str("interface", to.Name).Stringer("address", to.Addr).Stringer("before", s.local).
+				Msg("The network interface has another address, which cannot be used; trying again")
 		}
 		select { // the address may be on its way: IPv6 asks first whether it is free
 		case <-ctx.Done():

@@ -36,7 +36,7 @@ func (c *Conn) Run(ctx context.Context, fn func(b []byte, from netip.AddrPort, m
 		if err != nil || ctx.Err() != nil {
 			return err
 		}
-		if err := c.move(ctx, s, to); err != nil {
+		if err := c.move(ctx, s, to); err != nil || ctx.Err() != nil {
 			return err
 		}
 	}
