@@ -163,6 +163,10 @@ func (b *beacon) hear(d []byte, from netip.AddrPort) {
 	case err != nil: // heartbeats may use the same group
 	case why != refuseNone:
 		b.count.refused(why)
+		if why == refuseCluster { // clusters may share the group
+			b.port.lines.line(zerolog.InfoLevel, "beacon "+why.String()).Stringer("from", from).Msg("Passed over the cache beacon of another cluster")
+			return
+		}
 		b.port.lines.line(zerolog.WarnLevel, "beacon "+why.String()).Stringer("from", from).Str("why", why.String()).Msg("Refused a cache beacon")
 	case id != b.cfg.Instance:
 		b.learn(addr)

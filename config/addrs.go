@@ -35,7 +35,7 @@ func isHost(v string) bool {
 	return v != "" && len(v) <= 253 && plain(v) && !strings.ContainsAny(v, ":;,[]%@\"'")
 }
 
-// peers takes HOST[:PORT];HOST[:PORT]… Port stays 0 where none is written.
+// peers takes HOST[:PORT];HOST[:PORT]… or with commas. Port stays 0 where none is written.
 func peers(needPort bool, field func(*Settings) *[]Peer) kind {
 	name, instead := "addresses, HOST[:PORT];…", "write host[:port] with ; between them, such as 10.0.0.2;10.0.0.3:2710"
 	if needPort {
