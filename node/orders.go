@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/interlok-ha/interlok-ha/admin"
@@ -254,14 +255,17 @@ func (n *Node) serves(p election.PeerView) bool {
 
 // stillServed looks, after a drain, for an instance that said since then that
 // it may become master. If all were drained at the same time, none is left:
-// then the one with the lowest id takes its drain back.
+// then the one with the lowest id takes its drain back. The others wait for
+// that: it may have looked before, when there was somebody yet, and then the
+// next one takes its own back.
 func (n *Node) stillServed(ctx context.Context, ordered time.Duration, force bool) error {
 	if force {
 		return nil
 	}
 	look := time.NewTicker(n.s.Every() / 4)
 	defer look.Stop()
-	for now() < ordered+2*n.s.Every() {
+	deadline, first := ordered+2*n.s.Every(), true
+	for {
 		v, err := n.manager.View()
 		if err != nil {
 			return unavailable(err)
@@ -271,25 +275,29 @@ func (n *Node) stillServed(ctx context.Context, ordered time.Duration, force boo
 				return nil
 			}
 		}
+		if now() >= deadline {
+			if !first || !n.lowerDrained(v) {
+				break
+			}
+			deadline, first = deadline+2*n.s.Every(), false
+		}
 		select {
 		case <-look.C:
 		case <-ctx.Done():
 			return nil // the order itself was carried out
 		}
 	}
-	v, err := n.manager.View()
-	if err != nil {
-		return unavailable(err)
-	}
-	for _, p := range v.Peers {
-		if p.Flags.Has(heartbeat.FlagDrained|heartbeat.FlagCandidate) && bytes.Compare(p.ID[:], n.id[:]) < 0 {
-			return nil // that one takes it back
-		}
-	}
 	if err := n.manager.Tell(election.Resume{}); err != nil {
 		return unavailable(err)
 	}
 	return refuse(admin.KindRefused, "all were drained at the same time; this one is resumed", "add --force if nobody is to work")
+}
+
+// lowerDrained reports whether a drained peer has a lower id than this one.
+func (n *Node) lowerDrained(v election.View) bool {
+	return slices.ContainsFunc(v.Peers, func(p election.PeerView) bool {
+		return p.Flags.Has(heartbeat.FlagDrained|heartbeat.FlagCandidate) && bytes.Compare(p.ID[:], n.id[:]) < 0
+	})
 }
 
 // Resume takes part again.

@@ -283,9 +283,11 @@ func TestDrainAllAtOnce(t *testing.T) {
 	var done atomic.Int32
 	for _, name := range names {
 		wg.Go(func() {
-			if c.CLI("drain", "--instance", name).Code == 0 {
+			a := c.CLI("drain", "--instance", name)
+			if a.Code == 0 {
 				done.Add(1)
 			}
+			t.Logf("%s: exit %d %s%s", name, a.Code, a.Stdout, a.Stderr)
 		})
 	}
 	wg.Wait()
