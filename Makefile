@@ -1,7 +1,7 @@
 # `make check` is what the CI runs. `make nightly` is the same with full counts.
 TOOL = go tool -modfile=tools/go.mod
 
-.PHONY: check test race lint fuzz sim model e2e netns chaos bench-idle bench-cache bench-cache-short bench-hooks bench-scale bench-failover crash soak upgrade busy attack browser demo nightly build
+.PHONY: check test race lint fuzz sim model e2e netns chaos bench-idle bench-cache bench-cache-short bench-hooks bench-scale bench-failover crash soak upgrade rekey busy attack browser demo nightly build
 
 check:
 	bash .ci/run
@@ -81,6 +81,10 @@ soak:
 # Instances of the commit OLD are replaced by those of this one, under load.
 upgrade:
 	go test -count=1 -v -timeout=30m ./test/kill -run=TestUpgrade -old=$(or $(OLD),HEAD~1)
+
+# The key is changed under load, without a change of master.
+rekey:
+	go test -count=1 -v -timeout=10m ./test/kill -run=TestRekey -rekey
 
 # No take-over without a fault at a lease of 500 ms, all cores busy. The machine
 # must have nothing else to do.

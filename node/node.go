@@ -55,6 +55,8 @@ type Options struct {
 	Keeper bool
 	// Now, when closed, stops at once: no hand-over, no goodbye.
 	Now <-chan struct{}
+	// Reload is Config's.
+	Reload <-chan os.Signal
 	// SocketPath is where the API listens.
 	SocketPath string
 	Version    string
@@ -241,7 +243,7 @@ func (n *Node) openNetwork() (err error) {
 	log.Info().Msg("Creating listener...")
 	conn, err := mcast.Open(mcast.Config{
 		Group: s.Network.Group, Port: s.Network.Port, Interface: s.Network.Interface,
-		TTL: s.Network.TTL, RequirePort: len(s.Network.Peers) > 0, Log: log,
+		TTL: s.Network.TTL, RequirePort: len(s.Network.Peers) > 0, Rest: s.Election.Delay / 20, Log: log,
 	})
 	if err != nil {
 		return err
@@ -322,6 +324,7 @@ func (n *Node) Run(ctx context.Context) error {
 	serve("profiler", n.profiler.Run)
 	serve("API", n.admin.Run)
 	serve("work", n.work.Run)
+	serve("reload", n.reloading)
 	if n.health != nil {
 		serve("health", n.health.Run)
 	}

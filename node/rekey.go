@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -9,13 +10,30 @@ import (
 	"github.com/interlok-ha/interlok-ha/heartbeat"
 )
 
-// Reload reads the files of the keys and of the HTTP API's token again, those
+// reloading reloads whenever it is told to, until ctx ends.
+func (n *Node) reloading(ctx context.Context) error {
+	for {
+		select {
+		case _, ok := <-n.o.Reload:
+			if !ok {
+				return nil
+			}
+			if err := n.reload(); err != nil {
+				n.o.Log.Error().Err(err).Msg("Not reloaded; the old ones stay")
+			}
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// reload reads the files of the keys and of the HTTP API's token again, those
 // that the settings name. What is at fault stays as it was, and the error says
-// what to mend. Not from two goroutines at once.
-func (n *Node) Reload() error {
+// what to mend.
+func (n *Node) reload() error {
 	var errs []error
 	if n.s.KeyFile() != "" || n.s.TokenFile() == "" {
-		errs = append(errs, n.ReloadKeys())
+		errs = append(errs, n.reloadKeys())
 	}
 	if n.s.TokenFile() != "" {
 		errs = append(errs, n.reloadToken())
@@ -39,10 +57,10 @@ func (n *Node) reloadToken() error {
 	return nil
 }
 
-// ReloadKeys reads failover.key.file again and uses what it holds from now on:
+// reloadKeys reads failover.key.file again and uses what it holds from now on:
 // the first key signs, all are accepted. If the file is at fault the keys stay
-// as they are, and the error says what to mend. Not from two goroutines at once.
-func (n *Node) ReloadKeys() error {
+// as they are, and the error says what to mend.
+func (n *Node) reloadKeys() error {
 	if n.positions() {
 		return errors.New("read keys: the 3.3 design has none")
 	}

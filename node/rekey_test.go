@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -192,7 +193,7 @@ func TestRotation(t *testing.T) {
 	} {
 		for _, k := range all {
 			k.write(t, sweep.keys, 0o600)
-			if err := k.ReloadKeys(); err != nil {
+			if err := k.reloadKeys(); err != nil {
 				t.Fatal(err)
 			}
 			speak(sweep.name)
@@ -217,7 +218,7 @@ func TestRotation(t *testing.T) {
 	}
 	// Nor is a change of keys a way for replays.
 	late.write(t, newKey, 0o600)
-	if err := late.ReloadKeys(); err != nil {
+	if err := late.reloadKeys(); err != nil {
 		t.Fatal(err)
 	}
 	all[0].seq--
@@ -245,7 +246,7 @@ func TestReloadOfABadFile(t *testing.T) {
 		{"read by others", newKey, 0o644, "chmod 600"},
 	} {
 		x.write(t, tt.text, tt.mode)
-		if err := x.ReloadKeys(); err == nil || !strings.Contains(err.Error(), tt.want) || !strings.Contains(err.Error(), x.file) {
+		if err := x.reloadKeys(); err == nil || !strings.Contains(err.Error(), tt.want) || !strings.Contains(err.Error(), x.file) {
 			t.Errorf("%s: %v, want %q and the file", tt.name, err, tt.want)
 		}
 		x.say(t)
@@ -259,11 +260,30 @@ func TestReloadOfABadFile(t *testing.T) {
 	if err := os.Remove(x.file); err != nil {
 		t.Fatal(err)
 	}
-	if err := x.ReloadKeys(); err == nil || !strings.Contains(err.Error(), x.file) {
+	if err := x.reloadKeys(); err == nil || !strings.Contains(err.Error(), x.file) {
 		t.Errorf("missing: %v", err)
 	}
 	if x.log.Len() != 0 {
 		t.Errorf("logged and returned: %s", x.log)
+	}
+}
+
+// A failure to reload is logged, and is not the last that is tried.
+func TestReloading(t *testing.T) {
+	x := newTalker(t, &air{}, 1, oldKey)
+	x.write(t, "rubbish", 0o600)
+	hangup := make(chan os.Signal)
+	x.o.Reload = hangup
+	ended := make(chan error)
+	go func() { ended <- x.reloading(t.Context()) }()
+	hangup <- syscall.SIGHUP
+	hangup <- syscall.SIGHUP // the first is done with
+	close(hangup)
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	if n := strings.Count(x.log.String(), "the old ones stay"); n != 2 || x.reloads.failed.Load() != 2 {
+		t.Errorf("two failures, told %d times, counted %d: %s", n, x.reloads.failed.Load(), x.log)
 	}
 }
 
@@ -282,7 +302,7 @@ func TestReloadWhileTalking(t *testing.T) {
 		wg.Go(func() {
 			for i := range 50 {
 				k.write(t, []string{oldKey + "\n" + newKey, newKey + "\n" + oldKey}[i%2], 0o600)
-				if err := k.ReloadKeys(); err != nil {
+				if err := k.reloadKeys(); err != nil {
 					t.Error(err)
 				}
 			}
@@ -292,7 +312,7 @@ func TestReloadWhileTalking(t *testing.T) {
 	for _, k := range []*talker{x, y} {
 		k.heard()
 		k.write(t, thirdKey, 0o600)
-		if err := k.ReloadKeys(); err != nil {
+		if err := k.reloadKeys(); err != nil {
 			t.Error(err)
 		}
 		k.say(t)

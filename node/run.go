@@ -31,6 +31,9 @@ type Config struct {
 	// keeper: a child of the same binary, which must call workload.KeeperMain
 	// when its first argument is "keeper". Without it they learn it by silence.
 	Keeper bool
+	// Reload: at each value the files of the keys and of the HTTP API's token are
+	// read again, as interlok-ha run does at SIGHUP. Nil: never.
+	Reload <-chan os.Signal
 	// SocketPath is where the API listens; empty: where the command line looks.
 	SocketPath string
 	// Abort is called when mastership has ended and work does not return in
@@ -71,7 +74,7 @@ func Run(ctx context.Context, cfg Config, work func(ctx context.Context, m *Mast
 	}
 	n, err := New(Options{
 		Settings: s, Environ: environ, Work: work, Abort: cfg.Abort, Plugins: cfg.Plugins, Log: cfg.Log,
-		Stderr: os.Stderr, Keeper: cfg.Keeper, SocketPath: socket, Version: cfg.Version,
+		Stderr: os.Stderr, Keeper: cfg.Keeper, Reload: cfg.Reload, SocketPath: socket, Version: cfg.Version,
 	})
 	if err != nil {
 		return err

@@ -72,41 +72,18 @@ func (a *app) takePart(ctx context.Context, s *config.Settings, command []string
 		Log:        log,
 		Keeper:     !slices.Contains(a.environ, "INTERLOK_HA_TEST_NO_OBITUARY=1"),
 		Now:        now,
+		Reload:     hangup,
 		SocketPath: socket,
 		Version:    readBuild(debug.ReadBuildInfo()).Version,
 	})
 	if err != nil {
 		return err
 	}
-	defer reloading(hangup, n.Reload, log)()
 	if !slices.ContainsFunc(a.environ, func(v string) bool { return strings.HasPrefix(v, "GOGC=") }) {
 		debug.SetGCPercent(50) // an idle node's heap is mostly what it needs no more
 	}
 	workload.Slim()
 	return n.Run(ctx)
-}
-
-// reloading reloads at each SIGHUP until done is called.
-func reloading(hangup <-chan os.Signal, reload func() error, log zerolog.Logger) (done func()) {
-	quit := make(chan struct{})
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		for {
-			select {
-			case <-hangup:
-				if err := reload(); err != nil {
-					log.Error().Err(err).Msg("Not reloaded; the old ones stay")
-				}
-			case <-quit:
-				return
-			}
-		}
-	}()
-	return func() {
-		close(quit)
-		<-ended
-	}
 }
 
 // untilSignalled ends the context at the first SIGTERM or SIGINT and closes now

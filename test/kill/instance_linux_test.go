@@ -60,8 +60,10 @@ func runInstance(sets []string, market string, unfenced bool) error {
 		return err
 	}
 	zerolog.TimeFieldFormat = "2006-01-02T15:04:05.000000Z07:00"
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
 	return node.Run(ctx, node.Config{
-		Settings: s, Log: zerolog.New(os.Stderr).With().Timestamp().Logger(), Keeper: true, SocketPath: socket,
+		Reload: hangup, Settings: s, Log: zerolog.New(os.Stderr).With().Timestamp().Logger(), Keeper: true, SocketPath: socket,
 	}, func(ctx context.Context, m *node.Master) error {
 		if err := report(m, s.Name, market); err != nil {
 			return err
