@@ -34,10 +34,8 @@ netns:
 	go test -count=1 ./test/netns -netns
 
 # Faults at random, without a quorum and with one: MINUTES each, from SEED.
-MINUTES = 5
-SEED = 1
 chaos:
-	go test -count=1 -v -timeout=0 ./test/chaos -run Chaos -chaos -minutes=$(MINUTES) -seed=$(SEED)
+	go test -count=1 -v -timeout=0 ./test/chaos -run Chaos -chaos -minutes=$(or $(MINUTES),5) -seed=$(or $(SEED),1)
 
 bench-idle:
 	go test -run='^$$' -bench=Idle -benchtime=1x ./test/e2e -idle=30s

@@ -25,7 +25,7 @@ const (
 	suspicionMult = 2
 	// maxProbeMult bounds how much slower an instance probes that finds itself
 	// short of time.
-	maxProbeMult     = 3
+	maxProbeMult     = 8
 	pushPullInterval = 15 * time.Second
 	gossipInterval   = 500 * time.Millisecond
 	retransmitMult   = 3

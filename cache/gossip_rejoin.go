@@ -29,7 +29,7 @@ const (
 	// A join carries the whole table both ways, so it costs in proportion to who
 	// is known already; and who joins one hears of the others. Were all to join
 	// all, N instances that start together would exchange N³ entries.
-	joinPace = 5 * time.Millisecond // for each known member, from one join to the next
+	joinPace = 25 * time.Millisecond // for each known member, from one join to the next
 	// joinSettled is how often what the configuration names is resolved anew
 	// while all is well.
 	joinSettled    = 30 * time.Second

@@ -32,6 +32,7 @@ type Machine struct {
 		next  time.Duration // when the next heartbeat is due
 		extra time.Duration // when the last one out of turn went
 		turn  int           // where the heard list goes on
+		some  int           // where the unicast copies go on
 	}
 
 	disk struct {
@@ -393,13 +394,19 @@ func (m *Machine) send(kind heartbeat.Kind, everyone bool, from int) {
 }
 
 // sendEverywhere sends to the group and by unicast to each known peer: two paths.
+// Where there are many peers, a slave's claim or objection goes to some: if all
+// objected to a claim by unicast to all, that would be N² packets.
 func (m *Machine) sendEverywhere(kind heartbeat.Kind) {
 	from := len(m.to)
-	for _, p := range m.peers {
-		if p.addr.IsValid() && !p.left && !p.gone && m.now-p.heardAt < 4*m.t.Down {
+	all := m.state.Reigns() || kind == heartbeat.KindResign || kind == heartbeat.KindLeave
+	m.someInTurn(&m.beat.some, func(p *peer) bool {
+		if p.addr.IsValid() && !p.left && !p.gone && m.now-p.heardAt < 4*m.t.Down &&
+			(all || len(m.to)-from < heartbeat.MaxHeard) {
 			m.to = append(m.to, p.addr)
+			return true
 		}
-	}
+		return false
+	})
 	m.send(kind, true, from)
 }
 

@@ -1,6 +1,7 @@
 package election_test
 
 import (
+	"net/netip"
 	"testing"
 	"time"
 
@@ -210,6 +211,44 @@ func TestRotationCountsBroadcastsOnly(t *testing.T) {
 	}
 	if len(named) < 79 {
 		t.Errorf("eight heartbeats name %d peers, want all 79", len(named))
+	}
+}
+
+// With many peers a claim goes by unicast to as many as a heard list names, and
+// to the others the next time; a master's packets go to all.
+func TestUnicastToSome(t *testing.T) {
+	w := newWorld(t)
+	n := w.node(200)
+	m := w.fake(199).reigns(7)
+	m.live = true
+	const slaves = 78
+	for i := range byte(slaves) {
+		w.slave(i + 1).p.Flags |= heartbeat.FlagDrained
+	}
+	w.run(down + delay)
+	m.live = false
+	n.clear()
+	n.until(claiming, 3*down)
+	n.until(master, down)
+	w.run(delay)
+	told := map[netip.AddrPort]bool{}
+	for i, p := range n.sent {
+		switch {
+		case p.Kind == heartbeat.KindClaim:
+			if len(n.to[i]) != heartbeat.MaxHeard {
+				t.Errorf("a claim goes to %d by unicast, want %d", len(n.to[i]), heartbeat.MaxHeard)
+			}
+			for _, a := range n.to[i] {
+				told[a] = true
+			}
+		case p.State.Reigns():
+			if len(n.to[i]) < slaves {
+				t.Errorf("a master's packet goes to %d by unicast, want all %d", len(n.to[i]), slaves)
+			}
+		}
+	}
+	if len(told) < slaves {
+		t.Errorf("the claims went to %d by unicast, want all %d", len(told), slaves)
 	}
 }
 

@@ -122,40 +122,45 @@ func (m *Machine) flags() heartbeat.Flags {
 	return f
 }
 
-// heardList fills in whom this instance heard: those who need to know first
-// (masters, claimers), then the others in turn.
+// heardList fills in whom this instance heard.
 func (m *Machine) heardList(list []heartbeat.Heard) []heartbeat.Heard {
-	add := func(p *peer) bool {
+	m.someInTurn(&m.beat.turn, func(p *peer) bool {
 		if len(list) < heartbeat.MaxHeard && m.hears(p) {
 			list = append(list, heartbeat.Heard{Instance: p.id.Prefix(), Seq: uint32(p.seq)})
 			return true
 		}
 		return false
+	})
+	return list
+}
+
+// someInTurn gives the peers to take, which reports whether it took one. Where
+// they may be too many, those that need to know first (masters, claimers) come
+// first, then the others in turn.
+func (m *Machine) someInTurn(turn *int, take func(*peer) bool) {
+	n := len(m.peers)
+	if n <= heartbeat.MaxHeard {
+		for _, p := range m.peers {
+			take(p)
+		}
+		return
 	}
 	urgent := func(p *peer) bool {
 		return p.state.Reigns() || p.state == heartbeat.StateClaiming || p.id == m.follow.Instance
 	}
-	n := len(m.peers)
-	if n > heartbeat.MaxHeard {
-		for _, p := range m.peers {
-			if urgent(p) {
-				add(p)
-			}
+	for _, p := range m.peers {
+		if urgent(p) {
+			take(p)
 		}
 	}
-	next := m.beat.turn
+	next := *turn
 	for i := range n {
-		j := (m.beat.turn + i) % n
-		if p := m.peers[j]; n <= heartbeat.MaxHeard || !urgent(p) {
-			if add(p) {
-				next = j + 1
-			}
+		j := (*turn + i) % n
+		if p := m.peers[j]; !urgent(p) && take(p) {
+			next = j + 1
 		}
 	}
-	if n > heartbeat.MaxHeard {
-		m.beat.turn = next
-	}
-	return list
+	*turn = next
 }
 
 // resignation is what a resigned master repeats until everyone must know.

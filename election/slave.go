@@ -46,10 +46,15 @@ func (m *Machine) tickSlave() {
 		return
 	}
 	if m.turn.at == 0 {
-		m.turn.at = m.now + m.rng.upTo(slot/2)
+		// Chance parts those who do not agree on their ranks, as when not all have
+		// heard of the death yet. The first has nobody to wait for.
+		spread, rank := slot/20, 0
 		if m.on(RuleStagger) {
-			m.turn.at += time.Duration(m.rank()) * slot
+			if rank = m.rank(); rank > 0 {
+				spread = slot / 2
+			}
 		}
+		m.turn.at = m.now + time.Duration(rank)*slot + m.rng.upTo(spread)
 	}
 	if m.now < m.turn.at {
 		return

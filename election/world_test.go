@@ -107,6 +107,7 @@ type node struct {
 	holdSave, holdBarrier, holdWork, holdSeal bool
 
 	sent   []heartbeat.Packet
+	to     [][]netip.AddrPort // of each of them, by unicast
 	events []election.Event
 	saves  int
 }
@@ -171,7 +172,7 @@ func (n *node) step(in election.Input) {
 			w.t.Fatalf("%s cannot send %v: %v", n.cfg.Name, msg.Packet.Kind, err)
 		}
 		p := open(w, b)
-		n.sent = append(n.sent, p)
+		n.sent, n.to = append(n.sent, p), append(n.to, slices.Clone(msg.To))
 		for _, o := range w.nodes {
 			if o != n && (msg.Everyone || slices.Contains(msg.To, o.addr)) && (w.cut == nil || !w.cut(n.addr, o.addr)) {
 				w.later(func() {
@@ -228,7 +229,7 @@ func open(w *world, b []byte) heartbeat.Packet {
 
 func (n *node) state() heartbeat.State { return n.m.View(n.w.now).State }
 
-func (n *node) clear() { n.sent, n.events, n.saves = nil, nil, 0 }
+func (n *node) clear() { n.sent, n.to, n.events, n.saves = nil, nil, nil, 0 }
 
 // kinds are those of the packets since clear, in order.
 func (n *node) kinds() string {

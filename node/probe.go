@@ -20,7 +20,7 @@ import (
 // maxProbes is how many silent peers are asked at once; the others wait. When a
 // machine is so busy that all are late, each instance finds all others silent:
 // were all asked at once, that would keep the machine busy.
-const maxProbes = 8
+const maxProbes = 4
 
 // probes is who waits to be asked. The zero value is not usable.
 type probes struct {

@@ -14,6 +14,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/interlok-ha/interlok-ha/admin"
+	"github.com/interlok-ha/interlok-ha/internal/boottime"
 	ha "github.com/interlok-ha/interlok-ha/node"
 
 	"github.com/interlok-ha/interlok-ha/bench/failover/stamp"
@@ -67,9 +68,7 @@ func name(node int) string { return fmt.Sprintf("n%d", node) }
 func (p interlok) ready(c *cluster) bool {
 	masters := 0
 	for i := 1; i <= nodes; i++ {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-		s, err := admin.NewClient(filepath.Join(c.dir, "run", "interlok-ha", clusterName, name(i)+".sock")).Status(ctx)
-		cancel()
+		s, err := status(c, i)
 		if err != nil || len(s.Peers) != nodes-1 || s.Master == nil {
 			return false
 		}
@@ -81,6 +80,27 @@ func (p interlok) ready(c *cluster) bool {
 		}
 	}
 	return masters == 1
+}
+
+// status asks one instance.
+func status(c *cluster, node int) (admin.Status, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	return admin.NewClient(filepath.Join(c.dir, "run", "interlok-ha", clusterName, name(node)+".sock")).Status(ctx)
+}
+
+// beat is when another instance heard it last.
+func (interlok) beat(c *cluster, node int) (at time.Duration, ok bool) {
+	s, err := status(c, node%nodes+1)
+	if err != nil {
+		return 0, false
+	}
+	for _, p := range s.Peers {
+		if p.Name == name(node) {
+			return boottime.Now() - time.Duration(p.LastContactMs)*time.Millisecond, true
+		}
+	}
+	return 0, false
 }
 
 func (p interlok) holders(c *cluster, node int) []int {

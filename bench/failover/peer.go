@@ -19,6 +19,11 @@ type peer interface {
 	holders(c *cluster, node int) []int
 }
 
+// beater is a peer that can be asked when a node's last heartbeat was.
+type beater interface {
+	beat(c *cluster, node int) (at time.Duration, ok bool)
+}
+
 // contender is a peer with settings.
 type contender struct {
 	name     string // with its settings
@@ -44,6 +49,10 @@ func contenders() []contender {
 			peer: interlok{delay: 100 * time.Millisecond, retries: 5}},
 		{name: "interlok-ha as a library", slug: "library-1s-5", interval: time.Second, ours: true, settings: "1 s × 5, the defaults",
 			peer: interlok{delay: time.Second, retries: 5, library: true}},
+		{name: "interlok-ha as a library", slug: "library-1s-3", interval: time.Second, ours: true, settings: "1 s × 3",
+			peer: interlok{delay: time.Second, retries: 3, library: true}},
+		{name: "interlok-ha as a library", slug: "library-100ms-5", interval: 100 * time.Millisecond, ours: true, settings: "0.1 s × 5",
+			peer: interlok{delay: 100 * time.Millisecond, retries: 5, library: true}},
 		{name: "keepalived", slug: "keepalived-1s-5", interval: time.Second, settings: "1 s × 5",
 			peer: keepalived{advert: time.Second, misses: 5}},
 		{name: "keepalived", slug: "keepalived-1s-3", interval: time.Second, settings: "1 s × 3, the defaults",

@@ -114,6 +114,7 @@ func (t *trial) measure(ctx context.Context, c *cluster) error {
 // settle waits until one acts and has done so for a while, and returns it.
 func (t *trial) settle(ctx context.Context, c *cluster) (holder int, err error) {
 	var since, asked, moment time.Duration
+	aimed := false
 	err = c.until(ctx, "one that acts, and is known to all", startLimit, func() bool {
 		now := boottime.Now()
 		one, ok := c.alone(lately)
@@ -134,10 +135,24 @@ func (t *trial) settle(ctx context.Context, c *cluster) (holder int, err error) 
 				t.unasked++
 			}
 			holder, since = one, now
+			aimed = false
 			// It sent its first heartbeat when it began to act.
 			began := c.log.began(one)
 			quiet := now - began + max(calm, 2*t.c.interval) // for all to have heard of it
 			moment = began + (quiet/t.c.interval+1)*t.c.interval + time.Duration(t.phase*float64(t.c.interval))
+		}
+		if now < moment || aimed {
+			return now >= moment
+		}
+		last := moment - time.Duration(t.phase*float64(t.c.interval))
+		if p, can := t.c.peer.(beater); can { // its intervals are not all alike
+			if last, ok = p.beat(c, holder); !ok {
+				return false
+			}
+		}
+		aimed = true
+		for moment = last + time.Duration(t.phase*float64(t.c.interval)); moment < now; {
+			moment += t.c.interval
 		}
 		return now >= moment
 	})

@@ -24,3 +24,7 @@ func destination(oob []byte) (dst netip.Addr, index int) {
 	}
 	return netip.Addr{}, 0
 }
+
+// more reports whether a packet waits in the group socket. As it is not known
+// here, there is no rest.
+func (c *sockets) more() bool { return true }

@@ -21,6 +21,9 @@ const (
 	pause    = 50 * time.Millisecond
 )
 
+// busyAt is how many packets in a rest make it worth one.
+const busyAt = 2
+
 // past is the deadline that wakes a blocked read.
 var past = time.Unix(1, 0)
 
@@ -98,7 +101,40 @@ func (c *sockets) read(ctx context.Context, conn *net.UDPConn, multicast bool, f
 			continue
 		}
 		fn(buf[:n], netip.AddrPortFrom(from.Addr().Unmap(), from.Port()), multicast)
+		if multicast && c.rest.due(time.Now()) && !c.more() {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-time.After(c.rest.every):
+			}
+		}
 	}
+}
+
+// rest tells when there is so much to read that it pays to let some gather: to
+// wake up costs more than to read a packet. The rate is taken anew from time to
+// time.
+type rest struct {
+	every time.Duration
+	since time.Time
+	count int
+	busy  bool
+}
+
+// overRests is over how many rests the rate is taken.
+const overRests = 20
+
+// due counts a packet, and reports whether a rest may follow it.
+func (r *rest) due(now time.Time) bool {
+	if r.every == 0 {
+		return false
+	}
+	r.count++
+	if now.Sub(r.since) >= overRests*r.every {
+		r.busy = r.count > overRests*busyAt && now.Sub(r.since) < 2*overRests*r.every
+		r.since, r.count = now, 0
+	}
+	return r.busy
 }
 
 // ours reports whether a packet was sent to our group and came in by our

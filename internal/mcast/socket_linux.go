@@ -38,3 +38,16 @@ func destination(oob []byte) (dst netip.Addr, index int) {
 	}
 	return netip.Addr{}, 0
 }
+
+// more reports whether a packet waits in the group socket.
+func (c *sockets) more() bool {
+	conn, err := c.group.SyscallConn()
+	if err != nil {
+		return true // closed, says the next read
+	}
+	size := 0 // of the next packet
+	if err := conn.Control(func(fd uintptr) { size, _ = unix.IoctlGetInt(int(fd), unix.SIOCINQ) }); err != nil {
+		return true
+	}
+	return size > 0
+}
