@@ -394,11 +394,11 @@ func (m *Machine) send(kind heartbeat.Kind, everyone bool, from int) {
 }
 
 // sendEverywhere sends to the group and by unicast to each known peer: two paths.
-// Where there are many peers, a slave's claim or objection goes to some: if all
-// objected to a claim by unicast to all, that would be N² packets.
+// Where there are many peers, a slave's objection goes to some, the claimer among
+// them: if all objected by unicast to all, that would be N² packets.
 func (m *Machine) sendEverywhere(kind heartbeat.Kind) {
 	from := len(m.to)
-	all := m.state.Reigns() || kind == heartbeat.KindResign || kind == heartbeat.KindLeave
+	all := m.state.Reigns() || kind != heartbeat.KindHeartbeat
 	m.someInTurn(&m.beat.some, func(p *peer) bool {
 		if p.addr.IsValid() && !p.left && !p.gone && m.now-p.heardAt < 4*m.t.Down &&
 			(all || len(m.to)-from < heartbeat.MaxHeard) {

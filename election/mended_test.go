@@ -1,7 +1,7 @@
 package election_test
 
 import (
-	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -214,41 +214,33 @@ func TestRotationCountsBroadcastsOnly(t *testing.T) {
 	}
 }
 
-// With many peers a claim goes by unicast to as many as a heard list names, and
-// to the others the next time; a master's packets go to all.
+// With many peers an objection goes by unicast to as many as a heard list names,
+// the claimer among them; claims and a master's packets go to all.
 func TestUnicastToSome(t *testing.T) {
+	const slaves = 78
 	w := newWorld(t)
 	n := w.node(200)
 	m := w.fake(199).reigns(7)
 	m.live = true
-	const slaves = 78
 	for i := range byte(slaves) {
 		w.slave(i + 1).p.Flags |= heartbeat.FlagDrained
 	}
 	w.run(down + delay)
+	n.clear()
+	claimer := w.fake(190).claims(8)
+	claimer.say(heartbeat.KindClaim)
+	if n.kinds() != "heartbeat" || len(n.to[0]) != heartbeat.MaxHeard || !slices.Contains(n.to[0], claimer.addr) {
+		t.Errorf("to a claim beside a live master: %q, by unicast to %v", n.kinds(), n.to)
+	}
+	claimer.serves().say(heartbeat.KindLeave)
 	m.live = false
 	n.clear()
-	n.until(claiming, 3*down)
-	n.until(master, down)
+	n.until(master, 4*down)
 	w.run(delay)
-	told := map[netip.AddrPort]bool{}
 	for i, p := range n.sent {
-		switch {
-		case p.Kind == heartbeat.KindClaim:
-			if len(n.to[i]) != heartbeat.MaxHeard {
-				t.Errorf("a claim goes to %d by unicast, want %d", len(n.to[i]), heartbeat.MaxHeard)
-			}
-			for _, a := range n.to[i] {
-				told[a] = true
-			}
-		case p.State.Reigns():
-			if len(n.to[i]) < slaves {
-				t.Errorf("a master's packet goes to %d by unicast, want all %d", len(n.to[i]), slaves)
-			}
+		if (p.Kind == heartbeat.KindClaim || p.State.Reigns()) && len(n.to[i]) < slaves {
+			t.Errorf("%v of a %v goes to %d by unicast, want all %d", p.Kind, p.State, len(n.to[i]), slaves)
 		}
-	}
-	if len(told) < slaves {
-		t.Errorf("the claims went to %d by unicast, want all %d", len(told), slaves)
 	}
 }
 

@@ -102,14 +102,23 @@ func (m *Machine) answerRefused(pe *peer, p *heartbeat.Packet) (objected bool) {
 
 // short is W₀: the window and the slots after a proved death. All that is
 // waited for then is the claim of another slave, so it follows from the time
-// that an answer takes.
+// that an answer takes. Many instances take longer, the more so on one machine.
 func (m *Machine) short() time.Duration {
 	w := m.t.Short
 	if pe := m.peer(m.follow.Instance); pe != nil && pe.trip > 0 {
 		w = max(5*time.Millisecond, 3*pe.trip)
 	}
+	if n := len(m.peers); n > fewPeers {
+		w = max(w, time.Duration(n)*perPeer)
+	}
 	return min(w, m.t.Window)
 }
+
+// From how many peers on W₀ grows, and by how much for each.
+const (
+	fewPeers = 10
+	perPeer  = 2 * time.Millisecond
+)
 
 // refusedWindow is how long a claim that rests on a refusal waits for objections.
 func (m *Machine) refusedWindow() time.Duration {

@@ -104,7 +104,7 @@ func benchmark(args []string) error {
 	f := flag.NewFlagSet("failover", flag.ContinueOnError)
 	runs := f.Int("runs", 20, "trials of each contender and fault")
 	short := f.Bool("short", false, "2 runs of the quick contenders")
-	workers := f.Int("workers", 18, "trials at once; half as many of crashes and clean stops, where milliseconds count")
+	workers := f.Int("workers", 18, "trials at once; half as many where milliseconds count: crashes, clean stops, short intervals")
 	only := f.String("only", "", "contenders and faults whose `SLUG/FAULT` this expression matches")
 	out := f.String("out", "", "folder for failover.md, .csv and .svg; none: print only")
 	keep := f.Bool("keep", false, "keep the folders of all trials, with logs")
@@ -162,7 +162,7 @@ func benchmark(args []string) error {
 	h := b.header(*runs, *workers)
 	var prompt, other []*trial
 	for _, t := range todo {
-		if t.f.prompt {
+		if t.f.prompt || t.c.interval <= 100*time.Millisecond {
 			prompt = append(prompt, t)
 		} else {
 			other = append(other, t)

@@ -129,7 +129,7 @@ func markdown(h header, all []*trial, m map[[2]string]*cell, missing []string) s
 	var s strings.Builder
 	p := func(format string, args ...any) { fmt.Fprintf(&s, format, args...) }
 	p("# Take-over time, beside others\n\n")
-	p("Written by `make bench-failover`; not by hand. Commit %s, %s, %d cores, load %s before and %s after, %d runs of each, %d at once (of crashes and clean stops half as many), %v in all.\n\n",
+	p("Written by `make bench-failover`; not by hand. Commit %s, %s, %d cores, load %s before and %s after, %d runs of each, %d at once (half as many where milliseconds count), %v in all.\n\n",
 		h.commit, h.began.UTC().Format("2006-01-02 15:04 MST"), runtime.NumCPU(), h.loadBefore, h.loadAfter, h.runs, h.workers, h.took.Round(time.Second))
 	p("![take-over times](failover.svg)\n\n")
 	p("Three nodes, each in a network namespace of its own, on one bridge. The times, in milliseconds, are from just before the fault to the first act of another node as master: median, 90th percentile in brackets, most.\n\n")

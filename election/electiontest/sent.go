@@ -30,15 +30,15 @@ func (c *checker) sent(n *node, p *heartbeat.Packet) {
 // claimed: no node claims again and again (L4).
 func (c *checker) claimed(n *node, p *heartbeat.Packet) {
 	s, k := c.s, &n.claim
+	next := claimSeen{at: s.now, active: true, epoch: p.Epoch, master: p.Master,
+		heir: p.Resigned.Heir == p.Instance, resigned: p.Resigned, dead: p.Flags.Has(heartbeat.FlagGone), deadID: p.Obituary.Instance, forced: p.Flags.Has(heartbeat.FlagForced), refused: p.Flags.Has(heartbeat.FlagRefused)}
 	if k.active {
-		if p.Epoch != k.epoch {
-			k.at, k.epoch = s.now, p.Epoch
+		if p.Epoch != k.epoch { // raised; or another one, after one that was given up without a packet
+			*k = next
 		}
 		return
 	}
 	s.rep.Claims++
-	next := claimSeen{at: s.now, active: true, epoch: p.Epoch, master: p.Master,
-		heir: p.Resigned.Heir == p.Instance, resigned: p.Resigned, dead: p.Flags.Has(heartbeat.FlagGone), deadID: p.Obituary.Instance, forced: p.Flags.Has(heartbeat.FlagForced), refused: p.Flags.Has(heartbeat.FlagRefused)}
 	if k.at > 0 && s.now-k.at < 3*n.delay()*9/10 && k.master == p.Master && !next.heir && !next.dead && !next.forced && (next.refused || !k.refused) {
 		s.violate("L4", "%s claims again after %v", n.spec.Name, s.now-k.at)
 	}
