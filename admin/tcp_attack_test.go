@@ -131,6 +131,8 @@ func TestHugeBody(t *testing.T) {
 	node := newFakeNode()
 	s := serveTCP(t, Config{Node: node, Caches: newFakeCaches(), Steps: &fakeSteps{}}, TCP{Token: token}, false, nil)
 	block := bytes.Repeat([]byte("x"), 64<<10)
+	before := heap()
+	var all sync.WaitGroup
 	for _, tt := range []struct {
 		method, path, length, header string
 		want                         int
@@ -143,43 +145,45 @@ func TestHugeBody(t *testing.T) {
 		{"PUT", "/v1/cache/FAILOVER_CACHE/k", "Transfer-Encoding: chunked", bearer, 413, 32 << 20},
 		{"GET", "/v1/status", "Content-Length: 1073741824", "X-No: token", 200, 32 << 20},
 	} {
-		before := heap()
 		c := s.dial()
 		if _, err := fmt.Fprintf(c, "%s %s HTTP/1.1\r\nHost: localhost\r\n%s\r\n%s\r\n%s\r\n\r\n", tt.method, tt.path, jsonType, tt.length, tt.header); err != nil {
 			t.Fatal(err)
 		}
-		code, sent := make(chan int, 1), 0
-		go func() {
-			resp, err := http.ReadResponse(bufio.NewReader(c), nil)
-			if err != nil {
-				code <- 0
-				return
-			}
-			code <- resp.StatusCode
-		}()
-		for sent < 1<<30 {
-			n, err := 0, error(nil)
-			if strings.Contains(tt.length, "chunked") {
-				if _, err = fmt.Fprintf(c, "%x\r\n", len(block)); err == nil {
-					n, err = c.Write(append(block[:len(block):len(block)], "\r\n"...))
+		all.Go(func() {
+			defer c.Close()
+			code, sent := make(chan int, 1), 0
+			go func() {
+				resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+				if err != nil {
+					code <- 0
+					return
 				}
-			} else {
-				n, err = c.Write(block)
+				code <- resp.StatusCode
+			}()
+			for sent < 1<<30 {
+				n, err := 0, error(nil)
+				if strings.Contains(tt.length, "chunked") {
+					if _, err = fmt.Fprintf(c, "%x\r\n", len(block)); err == nil {
+						n, err = c.Write(append(block[:len(block):len(block)], "\r\n"...))
+					}
+				} else {
+					n, err = c.Write(block)
+				}
+				sent += n
+				if err != nil {
+					break
+				}
 			}
-			sent += n
-			if err != nil {
-				break
+			got := <-code
+			// A reset can overtake the answer; that nothing was taken in counts.
+			if got != tt.want && got != 0 || sent > tt.most {
+				t.Errorf("%s %s, %s: answer %d after %d bytes, want %d", tt.method, tt.path, tt.length, got, sent, tt.want)
 			}
-		}
-		got := <-code
-		c.Close()
-		// A reset can overtake the answer; that nothing was taken in counts.
-		if got != tt.want && got != 0 || sent > tt.most {
-			t.Errorf("%s %s, %s: answer %d after %d bytes, want %d", tt.method, tt.path, tt.length, got, sent, tt.want)
-		}
-		if after := heap(); after > before+(8<<20) {
-			t.Errorf("%s %s: the heap grew by %d bytes", tt.method, tt.path, after-before)
-		}
+		})
+	}
+	all.Wait()
+	if after := heap(); after > before+(8<<20) {
+		t.Errorf("the heap grew by %d bytes", after-before)
 	}
 	if got := node.ordered(); got != nil {
 		t.Errorf("the node was told %q", got)
