@@ -196,8 +196,10 @@ func TestGossipStreamBombs(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			gossipLeaks(t)
+			var goodbyes sync.WaitGroup // both at once
+			defer goodbyes.Wait()
 			a := gossipStart(t, hostNetwork{}, 1, func(c *Config) { c.Keys = gossipKeys(tt.keys...) })
-			defer a.stop()
+			defer goodbyes.Go(a.stop)
 			bomb := gossipPacket(a.label, tt.body(t)...)
 			growth := gossipHeap(func() {
 				var wg sync.WaitGroup
@@ -233,7 +235,7 @@ func TestGossipStreamBombs(t *testing.T) {
 			b := gossipStart(t, hostNetwork{}, 2, func(c *Config) {
 				c.Keys, c.Peers = gossipKeys(tt.keys...), []string{a.port.addr.String()}
 			})
-			defer b.stop()
+			defer goodbyes.Go(b.stop)
 			gossipUntil(t, "an honest one comes in afterwards", func() bool { return len(a.sees()) == 1 && len(b.sees()) == 1 })
 		})
 	}

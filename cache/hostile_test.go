@@ -51,9 +51,14 @@ type victim struct {
 
 func newVictim(t *testing.T, keys ...[32]byte) *victim {
 	t.Helper()
+	return newVictimOn(t, nil, keys...)
+}
+
+func newVictimOn(t *testing.T, n Network, keys ...[32]byte) *victim {
+	t.Helper()
 	v := &victim{log: &lines{}}
 	v.instance = start(t, "victim", func(cfg *Config) {
-		cfg.Keys, cfg.RingBytes, cfg.Log = keys, 1<<20, zerolog.New(v.log)
+		cfg.Network, cfg.Keys, cfg.RingBytes, cfg.Log = n, keys, 1<<20, zerolog.New(v.log)
 	})
 	v.promote(1)
 	v.put("before", "1")
@@ -250,9 +255,13 @@ func TestHostile(t *testing.T) {
 			v := newVictim(t, tt.keys...)
 			goroutines, heap := rest()
 			const visits = 5
+			var conns []net.Conn
 			for range visits {
 				c := v.dial(t)
 				tt.come(t, c)
+				conns = append(conns, c)
+			}
+			for _, c := range conns {
 				over(t, c)
 				c.Close()
 			}
@@ -357,7 +366,7 @@ func TestSlowReader(t *testing.T) {
 // TestNeverGoes asks for what the master has, as a barrier does, and then says
 // no more. It must not keep its place for ever.
 func TestNeverGoes(t *testing.T) {
-	v := newVictim(t)
+	v := newVictimOn(t, hasty{})
 	c := v.dial(t)
 	c.Write(goodHello(func(h *hello) { h.mode, h.reign = modePull, Reign{2, h.instance} }))
 	over(t, c)
@@ -381,7 +390,7 @@ func TestSlowLoris(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			const many = 1000
-			v := newVictim(t, tt.keys...)
+			v := newVictimOn(t, hasty{}, tt.keys...)
 			goroutines, heap := rest()
 			var conns []net.Conn
 			peak := 0

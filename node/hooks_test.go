@@ -50,11 +50,13 @@ func (c *cluster) running(n *Node) (stop func()) {
 // said so: what the work leaves is in flight, and when the guard is renewed the
 // work is called again and told of it.
 func TestExpiredKeepsInFlight(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name  string
 		early bool // the guard is open again before the work has returned
 	}{{"renewed before the work has returned", true}, {"renewed after it", false}} {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			var n *Node
 			open := func(until time.Duration) {
 				n.work.Guard(election.Guard{Epoch: n.reign.Load(), Until: now() + until})
@@ -158,6 +160,7 @@ func TestOpenResetsMirror(t *testing.T) {
 // The end of mastership ends the workflows that a workload has reported the
 // start of, and leaves their messages in flight.
 func TestStoppedForgetsSteps(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	masters := make(chan *Master, 8)
 	n := c.node("a", func(ctx context.Context, m *Master) error { masters <- m; return idle(ctx, m) })

@@ -80,6 +80,7 @@ func numbers(t *testing.T, addr string) map[string]float64 {
 
 // Each part tells its numbers, on the master and on the slave.
 func TestMetrics(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	addrA, addrB := freePort(t), freePort(t)
 	wrote := make(chan struct{})

@@ -26,7 +26,7 @@ import (
 func (c *cluster) startPings(name string, work func(ctx context.Context, m *Master) error) *instance {
 	cfg := c.config(name)
 	cfg.Set = []string{
-		"failover.name=" + name, "failover.cluster=run", "failover.interface=lo", "failover.state.dir=" + c.dir + "/" + name,
+		"failover.name=" + name, fmt.Sprint("failover.cluster=run-", c.port), "failover.interface=lo", "failover.state.dir=" + c.dir + "/" + name,
 		"failover.multicast.group=239.201.3.3", fmt.Sprint("failover.multicast.port=", c.port),
 		"failover.cache.group=239.201.3.4", fmt.Sprint("failover.cache.port=", c.port-1),
 		"failover.ping.interval.seconds=200ms", "failover.instance.timeout.seconds=1s",
@@ -37,6 +37,7 @@ func (c *cluster) startPings(name string, work func(ctx context.Context, m *Mast
 // In the 3.3 design to stop the work by the API is a failover: the other's work
 // begins, with what was in flight, and the first one is a slave.
 func TestRunPositions(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	open := make(chan struct{}, 8)
 	a := c.startPings("a", func(ctx context.Context, m *Master) error {

@@ -40,7 +40,7 @@ func newCluster(t *testing.T) *cluster {
 func (c *cluster) config(name string, set ...string) Config {
 	return Config{
 		Set: append([]string{
-			"failover.name=" + name, "failover.cluster=run", "failover.interface=lo", fmt.Sprint("failover.port=", c.port),
+			"failover.name=" + name, fmt.Sprint("failover.cluster=run-", c.port), "failover.interface=lo", fmt.Sprint("failover.port=", c.port),
 			"failover.delay=100", "failover.retries=5", "failover.state.dir=" + c.dir + "/" + name,
 		}, set...),
 		Environ:    []string{"HOME=" + c.dir},
@@ -93,6 +93,7 @@ func idle(ctx context.Context, _ *Master) error { <-ctx.Done(); return nil }
 // What was in flight at a hand-over is what the successor is told of, with the
 // step that each message had reached.
 func TestRunHandsOver(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	published := make(chan struct{})
 	a := c.start("a", func(ctx context.Context, m *Master) error {
@@ -147,6 +148,7 @@ func TestRunHandsOver(t *testing.T) {
 
 // Work that returns ends the run; one that fails is called again.
 func TestRunEnds(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	times := 0
 	i := c.start("a", func(context.Context, *Master) error {
@@ -167,6 +169,7 @@ func TestRunEnds(t *testing.T) {
 
 // Work that does not return when it must is told of to whom can end the process.
 func TestRunAborts(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	aborted, let := make(chan string, 1), make(chan struct{})
 	cfg := c.config("a", "failover.workload.stop.timeout=50")

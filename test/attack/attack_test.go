@@ -58,7 +58,7 @@ var attackers = []attacker{
 	{name: "shell and control characters in names", at: open, shows: dropped("field"), strike: oddNames},
 	{name: "shell characters in messages", at: open, shows: "interlok_ha_hooks_events_total", strike: oddMessages},
 
-	{name: "slow-loris", at: api, shows: `interlok_ha_admin_connections_dropped_total{cause="no-request"}`, strike: slowLoris},
+	{name: "slow-loris", at: apiSlow, shows: `interlok_ha_admin_connections_dropped_total{cause="no-request"}`, strike: slowLoris},
 	{name: "body of 1 GiB, with the token", at: api, shows: `interlok_ha_admin_requests_total{code="413"}`, strike: hugeBody(true)},
 	{name: "body of 1 GiB, without", at: api, shows: `interlok_ha_admin_rejected_total{cause="token"}`, strike: hugeBody(false)},
 	{name: "headers without end", at: api, shows: `interlok_ha_admin_connections_dropped_total{cause="no-request"}`, strike: endlessHeader},
@@ -78,7 +78,7 @@ func dropped(cause string) string {
 }
 
 func TestAttackers(t *testing.T) {
-	for _, s := range []site{keyed, open, api} {
+	for _, s := range []site{keyed, open, api, apiSlow} {
 		t.Run(string(s), func(t *testing.T) {
 			t.Parallel()
 			v := newVictim(t, s)

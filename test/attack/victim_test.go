@@ -30,10 +30,14 @@ const (
 type site string
 
 const (
-	keyed site = "with a key"
-	open  site = "without a key"
-	api   site = "HTTP API"
+	keyed   site = "with a key"
+	open    site = "without a key"
+	api     site = "HTTP API"
+	apiSlow site = "HTTP API, slowly" // its row takes seconds, and little of the machine
 )
+
+// http reports whether the API is struck, and heartbeats are counted.
+func (s site) http() bool { return s == api || s == apiSlow }
 
 var (
 	ownKey      = heartbeat.Key{1}
@@ -62,7 +66,7 @@ func newVictim(t *testing.T, s site) *victim {
 		client: &http.Client{Timeout: soon, Transport: &http.Transport{DisableKeepAlives: true}},
 	}
 	v.set = lab.Fast
-	if s == api { // its heartbeats are counted: they should not come late by chance
+	if s.http() { // its heartbeats are counted: they should not come late by chance
 		v.delay, v.set = 500*time.Millisecond, []string{"failover.delay=500", "failover.retries=4"}
 	}
 	v.c = lab.New(t, v.set...)
@@ -174,7 +178,7 @@ func (v *victim) suffers(t *testing.T, a attacker) {
 	defer beats.end()
 	began := time.Now()
 	sent := a.strike(t, v)
-	for a.at == api && !t.Failed() && time.Since(began) < 2*v.delay { // long enough for heartbeats to be missed
+	for a.at.http() && !t.Failed() && time.Since(began) < 2*v.delay { // long enough for heartbeats to be missed
 		sent += a.strike(t, v)
 	}
 	if t.Failed() {
@@ -215,7 +219,7 @@ func (v *victim) suffers(t *testing.T, a attacker) {
 	} else if spans := v.c.Spans(); len(spans) != commands || spans[len(spans)-1].Ended {
 		t.Errorf("the command did not live through it: %+v", spans)
 	}
-	if a.at == api {
+	if a.at.http() {
 		beats.whole(t)
 	}
 }

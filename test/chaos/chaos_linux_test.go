@@ -36,7 +36,7 @@ func TestMain(m *testing.M) {
 			os.Exit(plainMain(os.Args[2:]))
 		}
 	}
-	os.Exit(lab.Main(m, sweep))
+	os.Exit(lab.Main(m, lab.SweepNamespaces))
 }
 
 func needAll(t *testing.T) {

@@ -6,7 +6,6 @@ import (
 	"os"
 	"os/exec"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -14,33 +13,9 @@ import (
 )
 
 const (
-	// prefix marks our namespaces, as those of test/netns; the pid of the test,
-	// a dash, a count and the node follow.
-	prefix = "ilha-"
 	subnet = "10.231.8" // inside the namespaces only
 	nodes  = 3
 )
-
-// sweep removes the namespaces of tests that are dead, and our own.
-func sweep() {
-	out, err := exec.Command("ip", "netns", "list").Output()
-	if err != nil {
-		return // no root or no ip: nothing was ever made
-	}
-	for line := range strings.Lines(string(out)) {
-		name := strings.Fields(line + " ")[0]
-		rest, ok := strings.CutPrefix(name, prefix)
-		if !ok {
-			continue
-		}
-		var pid int
-		if _, err := fmt.Sscanf(rest, "%d-", &pid); err == nil && (pid == os.Getpid() || !lab.Alive(pid)) {
-			_ = exec.Command("ip", "netns", "del", name).Run()
-		}
-	}
-}
-
-var networks atomic.Int32
 
 // network is a namespace for each node, 1 to 3, and one for the switch that
 // joins them; and a mount namespace in which each node's state directory is a
@@ -57,7 +32,7 @@ type network struct {
 // newNetwork makes all that, or skips the test.
 func newNetwork(t *testing.T, seed uint64, state func(i int) string) *network {
 	t.Helper()
-	w := &network{t: t, base: fmt.Sprintf("%s%d-c%d", prefix, os.Getpid(), networks.Add(1))}
+	w := &network{t: t, base: lab.Namespaces()}
 	if out, err := exec.Command("ip", "netns", "add", w.hub()).CombinedOutput(); err != nil {
 		t.Skipf("no network namespaces here: %v %s", err, out)
 	}

@@ -35,7 +35,7 @@ type play struct {
 	*lab.Cluster
 	t      *testing.T
 	w      *network
-	m      *market
+	m      *lab.Market
 	quorum bool
 	binary string
 	seed   uint64
@@ -68,7 +68,7 @@ func newPlay(t *testing.T, binary string, quorum bool, seed uint64) *play {
 		frozen: map[int][]int{}, count: map[string]int{}, out: map[part][]stretch{},
 	}
 	p.w = newNetwork(t, seed, func(i int) string { return c.StateDir(name(i)) })
-	p.m = open(t, filepath.Join(c.Dir, "market"))
+	p.m = lab.OpenMarket(t, filepath.Join(c.Dir, "market"), 0, 4*time.Millisecond, (*shop.Source).Make)
 	t.Cleanup(func() { // a keeper stays for as long as somebody may ask for its word
 		p.heal(nil)
 		p.rules = nil
@@ -95,7 +95,7 @@ func (p *play) start(i int) {
 	p.t.Helper()
 	p.nodes[i] = p.Run(lab.Run{
 		Name: name(i), Interface: "eth0", Prefix: p.w.inside(i), Program: []string{p.binary, "run"},
-		Command: []string{self(p.t), workerVerb, "-journal", p.journal, "-market", p.m.addr},
+		Command: []string{self(p.t), workerVerb, "-journal", p.journal, "-market", p.m.Addr},
 	})
 	p.started = append(p.started, p.nodes[i])
 }
@@ -124,8 +124,8 @@ func (p *play) whole(within time.Duration) {
 	}
 	p.Settled(within, of...)
 	took := time.Since(from)
-	done := p.m.sink.UpTo()
-	lab.Wait(p.t, "messages to flow", soon, func() bool { return p.m.sink.UpTo() >= done+20 })
+	done := p.m.Sink.UpTo()
+	lab.Wait(p.t, "messages to flow", soon, func() bool { return p.m.Sink.UpTo() >= done+20 })
 	if within != soon {
 		p.worst = max(p.worst, took)
 		p.t.Logf("    one master after %v, and messages flow after %v", took.Round(time.Millisecond), time.Since(from).Round(time.Millisecond))
@@ -193,12 +193,7 @@ func (p *play) heal(undo []func()) {
 // end lets the last messages through, stops, and judges.
 func (p *play) end() []string {
 	p.t.Helper()
-	p.m.stop()
-	var made int
-	lab.Wait(p.t, "the last message", soon, func() bool {
-		made, _ = p.m.source.Count()
-		return p.m.sink.UpTo() >= made
-	})
+	made := p.m.Close(soon)
 	r := p.record()
 	r.Made = made
 	faults := judge(r)
@@ -225,7 +220,7 @@ func (p *play) record() record {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	r := record{Quorum: p.quorum, Calm: p.calm, Unguarded: overlaps(p.out[node], p.out[keeper]), Books: p.m.sink.Books()}
+	r := record{Quorum: p.quorum, Calm: p.calm, Unguarded: overlaps(p.out[node], p.out[keeper]), Books: p.m.Sink.Books()}
 	for line := range strings.Lines(string(b)) {
 		if !strings.HasSuffix(line, "\n") {
 			break // being written

@@ -128,17 +128,15 @@ func uuid(id string) string {
 // TestPeer33 has a peer that behaves as a Java instance does in a cluster of
 // ours: it sees what such a peer must see, takes its place in the line, takes
 // over, and is followed.
-func TestPeer33(t *testing.T) {
-	t.Parallel()
-	for _, tcp := range []bool{false, true} {
-		t.Run(map[bool]string{false: "multicast", true: "tcp"}[tcp], func(t *testing.T) {
-			t.Parallel()
-			withPeer33(t, tcp)
-		})
-	}
-}
+func TestPeer33(t *testing.T) { withPeer33(t, false) }
+
+// TestPeer33TCP is the same by TCP. It is no subtest: those start when all other
+// tests have, and this one is long.
+func TestPeer33TCP(t *testing.T) { withPeer33(t, true) }
 
 func withPeer33(t *testing.T, tcp bool) {
+	t.Helper()
+	t.Parallel()
 	c := lab.NewPings(t, tcp, pings...)
 	peerAddr := fmt.Sprintf("127.0.0.1:%d", c.PingPort(3))
 	start := func(n int) *lab.Instance {

@@ -136,7 +136,7 @@ func (p *play) startAs(name string) {
 			p.t.Fatal(err)
 		}
 	}
-	program := []string{self, instanceVerb, "-market", p.m.addr}
+	program := []string{self, instanceVerb, "-market", p.m.Addr}
 	if p.unfenced {
 		program = append(program, "-unfenced")
 	}
@@ -155,8 +155,8 @@ func (p *play) ready() {
 // works waits until the sink has taken some more.
 func (p *play) works(more int) {
 	p.t.Helper()
-	from := p.m.sink.UpTo()
-	lab.Wait(p.t, "messages to flow", soon, func() bool { return p.m.sink.UpTo() >= from+more })
+	from := p.m.Sink.UpTo()
+	lab.Wait(p.t, "messages to flow", soon, func() bool { return p.m.Sink.UpTo() >= from+more })
 }
 
 // successor waits for the report of a new master.
@@ -195,12 +195,7 @@ func (p *play) freeze() {
 // end lets the last messages through, and judges.
 func (p *play) end() Verdict {
 	p.t.Helper()
-	p.m.stop()
-	var made int
-	lab.Wait(p.t, "the last message", soon, func() bool {
-		made, _ = p.m.source.Count()
-		return p.m.sink.UpTo() >= made
-	})
+	p.m.Close(soon)
 	v := p.judge()
 	open, stale := 0, 0
 	for _, r := range p.m.audit.reports() {
@@ -210,7 +205,7 @@ func (p *play) end() Verdict {
 			}
 		}
 	}
-	for _, e := range p.m.sink.Books() {
+	for _, e := range p.m.Sink.Books() {
 		if e.Verdict == shop.Stale {
 			stale++
 		}
@@ -222,6 +217,6 @@ func (p *play) end() Verdict {
 
 // judge goes through what there is so far.
 func (p *play) judge() Verdict {
-	made, _ := p.m.source.Count()
-	return judge(p.m.sink.Books(), p.m.audit.reports(), made)
+	made, _ := p.m.Source.Count()
+	return judge(p.m.Sink.Books(), p.m.audit.reports(), made)
 }

@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -17,10 +16,6 @@ import (
 )
 
 const (
-	// prefix marks our namespaces; the rest of the name is the pid of the test,
-	// a dash, a count and the node, so that those of a killed test can be told
-	// from those of one that runs beside this.
-	prefix = "ilha-"
 	subnet = "10.231.7" // inside the namespaces only
 	soon   = 10 * time.Second
 )
@@ -30,31 +25,10 @@ func TestMain(m *testing.M) {
 	if !*wanted && len(flag.Args()) == 0 {
 		os.Exit(m.Run()) // all is skipped: nothing needs the program
 	}
-	os.Exit(lab.Main(m, sweep))
-}
-
-// sweep removes the namespaces of tests that are dead, and our own.
-func sweep() {
-	out, err := exec.Command("ip", "netns", "list").Output()
-	if err != nil {
-		return // no root or no ip: nothing was ever made
-	}
-	for line := range strings.Lines(string(out)) {
-		name := strings.Fields(line + " ")[0]
-		rest, ok := strings.CutPrefix(name, prefix)
-		if !ok {
-			continue
-		}
-		var pid int
-		if _, err := fmt.Sscanf(rest, "%d-", &pid); err == nil && (pid == os.Getpid() || !lab.Alive(pid)) {
-			_ = exec.Command("ip", "netns", "del", name).Run()
-		}
-	}
+	os.Exit(lab.Main(m, lab.SweepNamespaces))
 }
 
 var wanted = flag.Bool("netns", false, "make network namespaces")
-
-var networks atomic.Int32
 
 // network is some namespaces, one for each node, joined by a bridge that has a
 // namespace of its own.
@@ -75,7 +49,7 @@ func newNetwork(t *testing.T, n int) *network {
 			t.Skipf("no %s here (Debian: iproute2)", tool)
 		}
 	}
-	w := &network{t: t, base: fmt.Sprintf("%s%d-%d", prefix, os.Getpid(), networks.Add(1)), n: n}
+	w := &network{t: t, base: lab.Namespaces(), n: n}
 	if out, err := exec.Command("ip", "netns", "add", w.hub()).CombinedOutput(); err != nil {
 		t.Skipf("no network namespaces here: %v %s", err, out)
 	}
