@@ -61,7 +61,9 @@ func TestScale(t *testing.T) {
 	var all []result
 	for _, n := range clusterSizes(t) {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
-			r := run(t, n, plan{settings: settings{def.Election.Delay, def.Election.Retries}.at(n), idle: *idleFor, kills: 5, both: 3})
+			p := plan{settings: settings{def.Election.Delay, def.Election.Retries}.at(n), kills: 5, both: 3}
+			p.idle = max(*idleFor, 15*p.delay) // heartbeats are counted
+			r := run(t, n, p)
 			r.check(t)
 			// They did not start all at once: the first began so much earlier.
 			if most := r.soonest() + r.startup; r.election > most {
