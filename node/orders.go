@@ -133,21 +133,6 @@ func (o *orders) Switchover(ctx context.Context, to string) (string, error) {
 	return master, err
 }
 
-// ineligible says why this instance may not become master; "" if it may.
-func (n *Node) ineligible(v election.View) string {
-	switch {
-	case !n.s.Election.Candidate:
-		return "it is a witness"
-	case v.Drained:
-		return "it is drained"
-	case v.Unhealthy:
-		return "its health check fails, or its command failed too often"
-	case v.Fault != "":
-		return v.Fault
-	}
-	return ""
-}
-
 // findPeer finds a peer that may become master by its name.
 func findPeer(v election.View, name string) (election.PeerView, error) {
 	named := 0
@@ -163,19 +148,11 @@ func findPeer(v election.View, name string) (election.PeerView, error) {
 		if p.Name != name || named > 0 && !p.Confirmed { // one that is gone may have had the name before
 			continue
 		}
-		why := ""
+		why := barred(p)
 		switch {
 		case p.ID == v.Follow.Instance:
-		case !p.Flags.Has(heartbeat.FlagCandidate):
-			why = "it is a witness"
-		case p.Flags.Has(heartbeat.FlagDrained):
-			why = "it is drained"
-		case p.Flags.Has(heartbeat.FlagUnhealthy):
-			why = "its health check fails, or its command failed too often"
-		case p.Flags.Has(heartbeat.FlagStalled):
-			why = "its process was not run in time just now"
-		case p.Flags.Has(heartbeat.FlagIsolated):
-			why = "it hears no other instance"
+			why = ""
+		case why != "":
 		case !p.Eligible:
 			why = "it is " + p.State.String()
 		case !p.Confirmed:
