@@ -109,6 +109,9 @@ func (o *orders) Switchover(ctx context.Context, to string) (string, error) {
 			return "", refuse(admin.KindNotMaster, fmt.Sprintf("master is %s on %s: run it there", st.Master.Name, st.Master.Address),
 				"with failover.key set it can be asked from any instance")
 		}
+		if to == "" && !n.heirHeard(v) {
+			return "", noHeir() // as the master would, but it has no way to tell
+		}
 		if isSelf {
 			peer = n.id
 		}
@@ -116,8 +119,11 @@ func (o *orders) Switchover(ctx context.Context, to string) (string, error) {
 			return "", unavailable(err)
 		}
 	}
-	master := ""
-	err = await(ctx, events, "a new master", func(e election.Event) (bool, error) {
+	master, what := "", "a new master"
+	if !isMaster(v.State) {
+		what = "a new master, which was asked of the one that is,"
+	}
+	err = await(ctx, events, what, func(e election.Event) (bool, error) {
 		switch {
 		case e.Type == election.EventMaster && !e.Peer.IsZero() && e.Peer != v.Follow.Instance:
 			master = e.Name
@@ -131,6 +137,18 @@ func (o *orders) Switchover(ctx context.Context, to string) (string, error) {
 		return false, nil
 	})
 	return master, err
+}
+
+// heirHeard reports whether this slave, or a peer that it hears, could take over
+// from the master that it follows.
+func (n *Node) heirHeard(v election.View) bool {
+	return n.ineligible(v) == "" || slices.ContainsFunc(v.Peers, func(p election.PeerView) bool {
+		return p.Eligible && p.ID != v.Follow.Instance && p.Age <= n.s.Down()
+	})
+}
+
+func noHeir() error {
+	return refuse(admin.KindRefused, "no other instance may become master", "start one, or resume one")
 }
 
 // findPeer finds a peer that may become master by its name.
@@ -171,7 +189,7 @@ func handOverError(err error, to string) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, election.ErrNoHeir):
-		return refuse(admin.KindRefused, "no other instance may become master", "start one, or resume one")
+		return noHeir()
 	case errors.Is(err, election.ErrNotEligible), errors.Is(err, election.ErrNoPeer):
 		return refuse(admin.KindIneligible, to+" may not become master now", "look at: interlok-ha status")
 	case errors.Is(err, election.ErrBusy):
@@ -308,9 +326,15 @@ func (o *orders) Promote(ctx context.Context, force bool) error {
 	if err := n.manager.Tell(election.Promote{Force: force}); err != nil {
 		return unavailable(err)
 	}
-	return await(ctx, events, "the promotion", func(e election.Event) (bool, error) {
+	err = await(ctx, events, "the promotion", func(e election.Event) (bool, error) {
 		return e.Type == election.EventOpened, nil
 	})
+	if late, ok := errors.AsType[*admin.Error](err); ok && late.Kind == admin.KindTimeout {
+		if v, viewErr := n.manager.View(); viewErr == nil && v.NoMajority != "" {
+			late.Detail += ": " + v.NoMajority
+		}
+	}
+	return err
 }
 
 // Maintenance forbids claims in the whole cluster for d; 0 allows them again.
