@@ -72,8 +72,12 @@ func (n *Node) writeMetrics(m *admin.Metrics) {
 	m.Flag(st.Master != nil)
 	m.Gauge("peers", "Other instances that were heard lately.")
 	m.Value(float64(len(st.Peers)))
-	m.Gauge("alarms", "Sentences about what is wrong now; status tells them.")
-	m.Value(float64(len(st.Alarms)))
+	alarms := len(st.Alarms)
+	if !st.Settings.Authenticated { // a choice, and has a number of its own
+		alarms--
+	}
+	m.Gauge("alarms", "Sentences about what is wrong now; status tells them. That there is no key is told by interlok_ha_authenticated.")
+	m.Value(float64(alarms))
 	m.Gauge("authenticated", "1 if heartbeats are signed and the cache is encrypted.")
 	m.Flag(st.Settings.Authenticated)
 	m.Counter("reloads_total", "How often the files of keys and token were read again, by whether all were sound.")

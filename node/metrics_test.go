@@ -114,7 +114,7 @@ func TestMetrics(t *testing.T) {
 	master := numbers(t, addrA)
 	for name, want := range map[string]float64{
 		"interlok_ha_master": 1, `interlok_ha_role{role="master"}`: 1, `interlok_ha_role{role="slave"}`: 0,
-		`interlok_ha_state{state="master"}`: 1, `interlok_ha_state{state="listening"}`: 0, "interlok_ha_epoch": 1, "interlok_ha_peers": 1,
+		`interlok_ha_state{state="master"}`: 1, `interlok_ha_state{state="listening"}`: 0, "interlok_ha_epoch": 1, "interlok_ha_peers": 1, "interlok_ha_alarms": 0,
 		`interlok_ha_master_changes_total{cause="start"}`: 1, `interlok_ha_master_changes_total{cause="silence"}`: 0, `interlok_ha_master_changes_total{cause="another"}`: 0, `interlok_ha_demotions_total{cause="switchover"}`: 0,
 		"interlok_ha_command_running": 1, "interlok_ha_command_restarts_total": 0, "interlok_ha_hooks_open": 1, "interlok_ha_hooks_dropped_total": 0,
 		`interlok_ha_cache_in_flight{cache="FAILOVER_CACHE"}`: 1, `interlok_ha_heartbeats_dropped_total{cause="forged"}`: 0,

@@ -216,7 +216,8 @@ func (o *orders) Drain(ctx context.Context, force bool) error {
 	}
 	others := false
 	for _, p := range v.Peers {
-		others = others || n.serves(p) && p.Confirmed && v.Maintenance == 0
+		// In maintenance nobody takes over, but a master works on.
+		others = others || n.serves(p) && p.Confirmed && (v.Maintenance == 0 || isMaster(p.State))
 	}
 	if !others && !force {
 		return refuse(admin.KindRefused, "no other instance may become master", "nobody would work: add --force if that is meant")

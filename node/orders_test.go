@@ -32,6 +32,44 @@ func TestSwitchoverToNobody(t *testing.T) {
 	}
 }
 
+// In maintenance a slave may go: the master works on. The master may not.
+func TestDrainInMaintenance(t *testing.T) {
+	c := newCluster(t)
+	c.start("a", idle)
+	c.start("b", idle)
+	clients := []*admin.Client{admin.NewClient(c.dir + "/a.sock"), admin.NewClient(c.dir + "/b.sock")}
+	var master, slave *admin.Client
+	var name string
+	for end := time.Now().Add(patience); slave == nil; time.Sleep(20 * time.Millisecond) {
+		for i, client := range clients {
+			if s, err := client.Status(t.Context()); err == nil && s.Instance.State == admin.StateMaster && len(s.Peers) == 1 {
+				master, slave, name = client, clients[1-i], s.Instance.Name
+			}
+		}
+		if time.Now().After(end) {
+			t.Fatal("no master")
+		}
+	}
+	if _, err := slave.Maintenance(t.Context(), time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
+		_, err := slave.Drain(t.Context(), false) // it must have been heard by the master before
+		if err == nil {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("drain of the slave: %v", err)
+		}
+	}
+	if s, err := slave.Status(t.Context()); err != nil || s.Instance.State != admin.StateDrained || s.Master == nil || s.Master.Name != name {
+		t.Errorf("the slave says %+v, %v", s.Instance, err)
+	}
+	if _, err := master.Drain(t.Context(), false); err == nil {
+		t.Error("the master went too, and nobody works")
+	}
+}
+
 // Who may not be promoted is told what is missing.
 func TestPromoteWithoutVotes(t *testing.T) {
 	c := newCluster(t)
