@@ -17,6 +17,7 @@ type entry struct {
 	inFlight bool
 	due      bool // it stands in table.wheel
 	reused   bool // since it came to the front of table.lru
+	late     bool // it stands in table.late, and not in table.lru
 }
 
 const entryHeader = unsafe.Sizeof(entry{})

@@ -14,13 +14,14 @@ import (
 // guards it.
 //
 // To move an entry to the front of a list at each use costs as much as all the
-// rest of it. So a use only leaves a number, and the list is put right where
-// it matters: at its end, when something is evicted.
+// rest of it. So a use only leaves a number, and the order is put right where
+// it matters: at the end of the list, when something is evicted.
 type table struct {
 	spec     Spec
 	partial  bool // by the log: some of it stays on the master, copies may differ
 	index    *index
 	lru      *simplelru.LRU[*entry, struct{}] // what is finished
+	late     late                             // what is finished, and was used after it came to the list
 	touches  uint64                           // uses so far
 	inFlight map[string]*entry
 	slots    []*entry // all entries in no order: a walk that survives changes
@@ -139,9 +140,12 @@ func (t *table) enlist(e *entry) {
 }
 
 func (t *table) delist(e *entry) {
-	if e.inFlight {
+	switch {
+	case e.inFlight:
 		delete(t.inFlight, e.key())
-	} else {
+	case e.late:
+		t.late.drop(e)
+	default:
 		t.lru.Remove(e)
 	}
 }
@@ -177,29 +181,29 @@ func (t *table) remove(e *entry) {
 	t.discount(e.n)
 }
 
-// lookBack is how many entries at the end of the list an eviction looks at.
-const lookBack = 32
+// lookBack is how many entries an eviction looks at, at most: it holds the lock.
+const lookBack = 1000
 
-// overfull returns the least recently used entry if there are too many. In a
-// great table it is nearly the least recently used: the least of those at the
-// end of the list, where what was used meanwhile is sent back to its front.
+// overfull returns the least recently used entry if there are too many. What
+// was used after it came to the list waits for its turn in t.late. After many
+// such uses it is the least of those that were looked at so far.
 func (t *table) overfull() *entry {
-	n := t.lru.Len()
-	if t.spec.MaxEntries == 0 || n <= t.spec.MaxEntries {
+	if t.spec.MaxEntries == 0 || t.lru.Len()+t.late.live <= t.spec.MaxEntries {
 		return nil
 	}
-	var least *entry
-	for range min(n, lookBack) {
-		e, _, _ := t.lru.GetOldest()
-		if least == nil || e.touched < least.touched {
-			least = e
-		}
-		if n > lookBack && !e.reused {
+	for range lookBack {
+		e, _, ok := t.lru.GetOldest()
+		if !ok || !e.reused {
 			break
 		}
-		t.front(e)
+		t.lru.Remove(e)
+		t.late.add(e)
 	}
-	return least
+	e, _, ok := t.lru.GetOldest()
+	if l := t.late.least(); !ok || l != nil && l.touched < e.touched {
+		return l
+	}
+	return e
 }
 
 // expires is when the entry expires, in ms of the log's clock.

@@ -2,9 +2,12 @@ package cache
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"pgregory.net/rapid"
 )
 
 func TestEvictsTheLeastRecentlyUsed(t *testing.T) {
@@ -26,6 +29,75 @@ func TestEvictsTheLeastRecentlyUsed(t *testing.T) {
 	}
 	if n := a.Status().Counters.Evictions; n != 2 {
 		t.Fatalf("%d evictions", n)
+	}
+}
+
+// Whatever is used again and again, in a great table too the least recently used
+// goes: against a list that is put right at each use.
+func TestEvictsInOrder(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		most := rapid.IntRange(1, 300).Draw(t, "most")
+		x := newTable(Spec{MaxEntries: most, Eternal: true})
+		var order []string // the least recently used first
+		used := func(key string) {
+			order = append(slices.DeleteFunc(order, func(k string) bool { return k == key }), key)
+		}
+		flying := map[string]bool{}
+		keys := rapid.StringMatching("[a-z]{1,2}")
+		for range rapid.IntRange(1, 1000).Draw(t, "steps") {
+			key := keys.Draw(t, "key")
+			switch rapid.IntRange(0, 9).Draw(t, "what") {
+			case 0:
+				if e := x.get(key); e != nil {
+					x.remove(e)
+					order = slices.DeleteFunc(order, func(k string) bool { return k == key })
+					delete(flying, key)
+				}
+			case 1, 2:
+				if x.get(key) != nil && !flying[key] {
+					used(key)
+				}
+			default:
+				inFlight := rapid.IntRange(0, 9).Draw(t, "in flight") == 0
+				x.set(x.get(key), key, nil, 1, 1, inFlight)
+				if flying[key] = inFlight; inFlight {
+					order = slices.DeleteFunc(order, func(k string) bool { return k == key })
+				} else {
+					used(key)
+				}
+			}
+			for e := x.overfull(); e != nil; e = x.overfull() {
+				if e.key() != order[0] {
+					t.Fatalf("%q goes, and %q was not used for longer", e.key(), order[0])
+				}
+				x.remove(e)
+				order = order[1:]
+			}
+			if x.len()-len(x.inFlight) != len(order) || len(order) > most {
+				t.Fatalf("%d entries, want %d, at most %d", x.len()-len(x.inFlight), len(order), most)
+			}
+		}
+	})
+}
+
+// Entries that were used once, long ago, do not outlive those that came later.
+func TestAnOldUseIsNoUse(t *testing.T) {
+	x := newTable(Spec{MaxEntries: 10_000, Eternal: true})
+	put := func(n int) { x.set(x.get(fmt.Sprint(n)), fmt.Sprint(n), nil, 1, 1, false) }
+	for n := range 6000 {
+		put(n)
+		x.get(fmt.Sprint(n))
+	}
+	for n := 6000; n < 11_000; n++ {
+		put(n)
+		for e := x.overfull(); e != nil; e = x.overfull() {
+			x.remove(e)
+		}
+	}
+	for n := range 11_000 {
+		if there := x.peek(fmt.Sprint(n)) != nil; there != (n >= 1000) {
+			t.Fatalf("entry %d is there: %v", n, there)
+		}
 	}
 }
 
