@@ -196,13 +196,18 @@ func (a *api) promote(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (a *api) maintenance(w http.ResponseWriter, r *http.Request) error {
-	var body maintenanceBody
+	var body struct {
+		On  *bool  `json:"on"` // a body that was forgotten must not end what others rely on
+		For string `json:"for"`
+	}
 	if err := readBody(w, r, &body); err != nil {
 		return err
 	}
 	var d time.Duration
 	switch {
-	case body.On:
+	case body.On == nil:
+		return usage("on is missing", `write {"on":true,"for":"30m"} or {"on":false}`)
+	case *body.On:
 		var err error
 		if d, err = ParseMaintenance(body.For); err != nil {
 			return err

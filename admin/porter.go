@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -152,6 +153,12 @@ func (p *porter) judge(r *http.Request) (cause string, err error) {
 	// A page of another site cannot read the answer, but it could hold
 	// connections and learn from times. To follow a link is no harm.
 	switch r.Header.Get("Sec-Fetch-Site") {
+	case "": // a browser says it only to whom it trusts, by https or on its own machine; it names the origin to all
+		if origin := r.Header.Get("Origin"); origin != "" {
+			if u, err := url.Parse(origin); err != nil || u.Host == "" || u.Host != r.Host {
+				return rejectSite, &Error{Kind: KindForbidden, Detail: "the request comes from another site"}
+			}
+		}
 	case "cross-site", "same-site":
 		if r.Header.Get("Sec-Fetch-Mode") != "navigate" || !public[r.URL.Path] {
 			return rejectSite, &Error{Kind: KindForbidden, Detail: "the request comes from another site"}

@@ -67,6 +67,10 @@ type Instance struct {
 
 	PID     int    `json:"pid,omitempty"`
 	Version string `json:"version,omitempty"`
+	// Candidate is false for a witness. Barred says why this instance may not
+	// become master, while it may not.
+	Candidate *bool  `json:"candidate,omitempty"`
+	Barred    string `json:"barred,omitempty"`
 	// MaintenanceUntil is set while nobody may claim.
 	MaintenanceUntil *Time `json:"maintenanceUntil,omitempty"`
 }
@@ -96,8 +100,10 @@ type Peer struct {
 
 	// State is the peer's finer state, as its heartbeats tell it.
 	State string `json:"state,omitempty"`
-	// Candidate is false for a witness.
-	Candidate *bool `json:"candidate,omitempty"`
+	// Candidate is false for a witness. Barred says why the peer may not become
+	// master, as far as its heartbeats tell.
+	Candidate *bool  `json:"candidate,omitempty"`
+	Barred    string `json:"barred,omitempty"`
 }
 
 // Place is one slave's place in the line.

@@ -202,8 +202,11 @@ func TestWhoMayWhat(t *testing.T) {
 			if want := map[bool]int{true: tt.inner, false: 404}[tt.inner != 200]; true {
 				check("GET", "/v1/unheard-of", want)
 			}
-			for _, path := range []string{"/v1/switchover", "/v1/drain", "/v1/resume", "/v1/promote", "/v1/maintenance", "/v1/steps"} {
+			for _, path := range []string{"/v1/switchover", "/v1/drain", "/v1/resume", "/v1/promote", "/v1/steps"} {
 				check("POST", path, tt.change)
+			}
+			if want := map[bool]int{true: 400, false: tt.change}[tt.change == 200]; true { // without a body
+				check("POST", "/v1/maintenance", want)
 			}
 			if got := len(node.ordered()); (got > 0) != (tt.change == 200) {
 				t.Errorf("the node got %d orders", got)

@@ -55,7 +55,7 @@ func (h hostNetwork) Listen(bind netip.AddrPort) (net.Listener, net.PacketConn, 
 		case bind.Port() == 0 || !time.Now().Before(deadline):
 			return nil, nil, err
 		case try == 1:
-			h.log.Info().Stringer("address", bind).Dur("up_to", wait).Msg("Cache port is in use; waiting for it")
+			h.log.Info().Stringer("address", bind).Stringer("up_to", wait).Msg("Cache port is in use; waiting for it")
 		}
 		time.Sleep(portPoll)
 	}

@@ -80,7 +80,7 @@ func (p *play) logged(i *instance, line string) {
 }
 
 func (p *play) workBegun(k *work) {
-	p.note(k.Instance, quiet, "its order processor starts, process %d", k.PID)
+	p.note(k.Instance, quiet, "its order processor starts, in process %d", k.PID)
 	for _, other := range p.world.works {
 		if other == k {
 			break
@@ -101,7 +101,7 @@ func (p *play) workBegun(k *work) {
 }
 
 func (p *play) workEnded(k *work) {
-	p.note(k.Instance, quiet, "its order processor has ended, process %d", k.PID)
+	p.note(k.Instance, quiet, "its order processor has ended, in process %d", k.PID)
 }
 
 func seconds(d time.Duration) string { return fmt.Sprintf("%.2f s", d.Seconds()) }

@@ -102,7 +102,7 @@ func (m *Machine) tickClaim() {
 	if m.now >= c.until {
 		m.failed++
 		if m.needsVotes() {
-			m.event(Event{Type: EventNoMajority, Detail: m.votesHeard()})
+			m.event(Event{Type: EventNoMajority, Detail: m.votesMissing()})
 		}
 		m.withdraw("nobody confirmed the claim")
 		m.backoffUntil = m.now + m.t.Backoff + m.rng.upTo(min(m.t.Down, m.t.Delay<<min(m.failed, 10)))

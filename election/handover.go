@@ -25,7 +25,7 @@ type handover struct {
 // orderHandover begins a hand-over on this instance's own account.
 func (m *Machine) orderHandover(in Handover) {
 	if in.NoClaimFor > 0 {
-		m.pauseUntil = m.now + in.NoClaimFor
+		m.pauseUntil, m.pauseWhy = m.now+in.NoClaimFor, in.Reason
 	}
 	m.beginHandover(in.To, in.NoClaimFor > 0, in.Reason)
 }

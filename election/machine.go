@@ -54,6 +54,7 @@ type Machine struct {
 	listenUntil  time.Duration // no claim before
 	backoffUntil time.Duration
 	pauseUntil   time.Duration // NoClaimFor
+	pauseWhy     string        // for people
 	turn         turn
 	claim        claim
 	failed       int // own claims that failed since a master was followed
@@ -318,7 +319,7 @@ func (m *Machine) saveFailed(seq uint64) {
 	}
 	if m.state == heartbeat.StateClaiming && m.claim.saveSeq <= seq && !m.claim.stored {
 		m.withdraw("claim not stored")
-		m.pauseUntil = m.now + m.t.Down
+		m.pauseUntil, m.pauseWhy = m.now+m.t.Down, "its state cannot be stored"
 	}
 	m.disk.retry = true
 }

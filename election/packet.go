@@ -106,6 +106,7 @@ func (m *Machine) flags() heartbeat.Flags {
 	set(m.cfg.Quorum > 0 && m.isVoter(m.cfg.Node), heartbeat.FlagVoter)
 	set(m.disk.Drained, heartbeat.FlagDrained)
 	set(m.unhealthy || m.now < m.pauseUntil, heartbeat.FlagUnhealthy)
+	set(m.now < m.pauseUntil, heartbeat.FlagPaused)
 	set(m.now < m.stalledUntil, heartbeat.FlagStalled)
 	set(m.isolated, heartbeat.FlagIsolated)
 	set(m.now < m.embargoUntil, heartbeat.FlagEmbargo)

@@ -130,8 +130,8 @@ func (m *Machine) votesUntil(firstSeq, epoch uint64) time.Duration {
 	return 0
 }
 
-// votesHeard says how many votes are within hearing, for people.
-func (m *Machine) votesHeard() string {
+// votesHeard is how many votes are within hearing.
+func (m *Machine) votesHeard() int {
 	votes := 0
 	if m.votes() {
 		votes = int(m.cfg.Votes)
@@ -141,8 +141,25 @@ func (m *Machine) votesHeard() string {
 			votes += int(p.votes)
 		}
 	}
-	return strconv.Itoa(votes) + " votes are heard, " + strconv.Itoa(int(m.cfg.Quorum)) +
-		" are needed; if the others are gone for good: promote --force"
+	return votes
+}
+
+// votesMissing says that the votes do not suffice, and what can be done.
+func (m *Machine) votesMissing() string {
+	heard := m.votesHeard()
+	text := countVotes(heard) + " heard, " + countVotes(int(m.cfg.Quorum)) + " needed"
+	if heard >= int(m.cfg.Quorum) {
+		return text + ", but this claim did not get them: another was first, or a voter waits after its start"
+	}
+	return text + "; if the others are gone for good: promote --force"
+}
+
+// countVotes is "1 vote is", "2 votes are".
+func countVotes(n int) string {
+	if n == 1 {
+		return "1 vote is"
+	}
+	return strconv.Itoa(n) + " votes are"
 }
 
 // clonedNode reports whether two live instances claim to be this node.
@@ -186,7 +203,8 @@ func (m *Machine) tooManyVotes() string {
 		return ""
 	}
 	return "too many votes: " + strconv.Itoa(total) + " where a quorum of " + strconv.Itoa(int(m.cfg.Quorum)) +
-		" allows " + strconv.Itoa(allowed) + "; the latest is " + latest.name
+		" allows " + strconv.Itoa(allowed) + "; the latest is " + latest.name +
+		". Give failover.quorum=" + strconv.Itoa(total/2+1) + " to all, or fewer failover.votes or failover.voters"
 }
 
 // countsVotes reports whether p's votes belong to the total. Once there were too

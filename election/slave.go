@@ -168,7 +168,21 @@ func (m *Machine) noteNoCandidate() {
 		}
 	}
 	m.told.noCandidate = true
+	if m.disk.Drained && m.othersDrained() {
+		m.event(Event{Type: EventNoCandidate, Detail: "all instances are drained: resume one"})
+		return
+	}
 	m.event(Event{Type: EventNoCandidate, Detail: "no instance may become master: resume one, end maintenance, or promote --force"})
+}
+
+// othersDrained reports whether whoever else is heard is drained, or a witness.
+func (m *Machine) othersDrained() bool {
+	for _, p := range m.peers {
+		if m.hears(p) && p.flags.Has(heartbeat.FlagCandidate) && !p.flags.Has(heartbeat.FlagDrained) {
+			return false
+		}
+	}
+	return true
 }
 
 // noteBlocked tells once that nobody may take over without an order.

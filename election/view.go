@@ -17,7 +17,8 @@ type View struct {
 	FollowAge   time.Duration // since the followed master was last heard
 	Position    int           // place in the line of claims, from 1; 0 for a master or no candidate
 	Drained     bool
-	Unhealthy   bool // its check fails, or it pauses after a hand-over
+	Unhealthy   bool   // its check fails, or it pauses
+	Pause       string // why it was told not to claim for a while; "" = it was not
 	Isolated    bool
 	Embargo     bool
 	Fault       string
@@ -53,8 +54,11 @@ func (m *Machine) View(now time.Duration) View {
 		Maintenance: max(0, m.maintenance.until-m.now),
 		GuardLeft:   max(0, m.guard().Until-m.now),
 	}
-	if m.needsVotes() && !m.masterLive() && !m.state.Reigns() && m.now >= m.listenUntil {
-		v.NoMajority = m.votesHeard()
+	if m.now < m.pauseUntil {
+		v.Pause = m.pauseWhy
+	}
+	if m.needsVotes() && m.fault == "" && !m.masterLive() && !m.state.Reigns() && m.now >= m.listenUntil && m.votesHeard() < int(m.cfg.Quorum) {
+		v.NoMajority = m.votesMissing()
 	}
 	if m.masterLive() {
 		v.Follow, v.FollowAge = m.follow.Sighting, m.now-m.follow.at

@@ -343,3 +343,69 @@ func TestRecordingDeposesNobody(t *testing.T) {
 		t.Error("nobody is told")
 	}
 }
+
+// Who looks for a majority is told of forcing it only where it is not there.
+func TestVotesToldOf(t *testing.T) {
+	alone := newWorld(t)
+	n := alone.node(me, quorum(2))
+	alone.run(down + 2*delay)
+	if got, want := n.m.View(alone.now).NoMajority, "1 vote is heard, 2 votes are needed; if the others are gone for good: promote --force"; got != want {
+		t.Errorf("alone: %q, want %q", got, want)
+	}
+
+	w := newWorld(t)
+	n = w.node(me, quorum(2))
+	w.voter(low, 2).p.Flags |= heartbeat.FlagDrained
+	w.voter(high, 2).p.Flags |= heartbeat.FlagDrained
+	w.run(delay)
+	n.step(election.Drain{})
+	w.run(5 * down)
+	if got := n.m.View(w.now).NoMajority; got != "" {
+		t.Errorf("all are drained: %q, want nothing about votes", got)
+	}
+	var told string
+	for _, e := range n.events {
+		if e.Type == election.EventNoCandidate {
+			told = e.Detail
+		}
+	}
+	if want := "all instances are drained: resume one"; told != want {
+		t.Errorf("told %q, want %q", told, want)
+	}
+
+	many := newWorld(t)
+	n = many.node(me, quorum(1))
+	many.voter(low, 1)
+	many.run(down + 2*delay)
+	v := n.m.View(many.now)
+	if want := "too many votes: 2 where a quorum of 1 allows 1; the latest is " + string('a'+rune(low%26)) +
+		". Give failover.quorum=2 to all, or fewer failover.votes or failover.voters"; v.Fault != want {
+		t.Errorf("fault %q, want %q", v.Fault, want)
+	}
+	if v.NoMajority != "" {
+		t.Errorf("too many votes, and %q", v.NoMajority)
+	}
+}
+
+// A pause is told apart from a check that fails.
+func TestPauseToldOf(t *testing.T) {
+	w, n, _, _ := reigning(t)
+	n.step(election.Handover{NoClaimFor: down, Reason: "the command fails too often"})
+	n.until(slave, down)
+	w.run(2 * delay)
+	if v := n.m.View(w.now); !v.Unhealthy || v.Pause != "the command fails too often" {
+		t.Errorf("view: unhealthy %v, pause %q", v.Unhealthy, v.Pause)
+	}
+	if f := n.last(heartbeat.KindHeartbeat).Flags; !f.Has(heartbeat.FlagUnhealthy | heartbeat.FlagPaused) {
+		t.Errorf("flags %b: others do not see the pause", f)
+	}
+	n.step(election.Resume{})
+	n.step(election.Health{OK: false})
+	w.run(2 * delay)
+	if v := n.m.View(w.now); !v.Unhealthy || v.Pause != "" {
+		t.Errorf("a failing check: unhealthy %v, pause %q", v.Unhealthy, v.Pause)
+	}
+	if f := n.last(heartbeat.KindHeartbeat).Flags; !f.Has(heartbeat.FlagUnhealthy) || f.Has(heartbeat.FlagPaused) {
+		t.Errorf("flags %b of a failing check", f)
+	}
+}

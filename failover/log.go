@@ -58,15 +58,18 @@ func (m *Manager) log(e election.Event) {
 		return
 	}
 	switch e.Type {
+	case election.EventMaster:
+		m.logMaster(e)
 	case election.EventOpened:
+		m.master = m.cfg.Election.Self
 		l.Info().Uint64("epoch", e.Epoch).Msg("Promoted to Master node")
 		l.Info().Msg("Failover Manager has been promoted")
 		return
 	case election.EventLost:
-		l.Warn().Uint64("epoch", e.Epoch).Str("why", e.Detail).Msg("Demoted to slave node")
+		m.ofReign(l.Warn(), e).Str("why", e.Detail).Msg("Demoted to slave node")
 		return
 	case election.EventStopWork:
-		l.Info().Uint64("epoch", e.Epoch).Str("why", e.Detail).Msg("Giving mastership up")
+		m.ofReign(l.Info(), e).Str("why", e.Detail).Msg("Giving mastership up")
 		return
 	}
 	level, ok := levels[e.Type]
@@ -94,6 +97,30 @@ func (m *Manager) log(e election.Event) {
 		ev = ev.Str("detail", e.Detail)
 	}
 	ev.Msg(text)
+}
+
+// ofReign adds the epoch of a reign; in the 3.3 design there is none.
+func (m *Manager) ofReign(line *zerolog.Event, e election.Event) *zerolog.Event {
+	if m.cfg.Positions {
+		return line
+	}
+	return line.Uint64("epoch", e.Epoch)
+}
+
+// logMaster says who the new master is, once. The first one that is heard is no
+// change; and of a slave INFO tells nothing but its own changes of role.
+func (m *Manager) logMaster(e election.Event) {
+	if e.Peer.IsZero() || e.Peer == m.master {
+		return
+	}
+	if !m.master.IsZero() {
+		name := e.Name
+		if name == "" { // others told of it
+			name = e.Peer.String()
+		}
+		m.cfg.Log.Warn().Str("peer", name).Uint64("epoch", e.Epoch).Msg("Following another master")
+	}
+	m.master = e.Peer
 }
 
 // logPosition writes the lines that the 3.3 design has of its own.

@@ -99,9 +99,10 @@ type Manager struct {
 	saved   chan savedResult
 	guard   Guard
 	logAt   election.LogAt
-	started bool // the first heartbeat after listening has been sent
-	placed  bool // EventPosition was told
-	gone    bool // EventStopped was told
+	started bool                 // the first heartbeat after listening has been sent
+	placed  bool                 // EventPosition was told
+	master  heartbeat.InstanceID // that the log knows of: followed, or this one; zero: none yet
+	gone    bool                 // EventStopped was told
 }
 
 type save struct {

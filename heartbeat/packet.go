@@ -112,7 +112,7 @@ const (
 	FlagCandidate Flags = 1 << iota // may become master
 	FlagVoter                       // its votes count
 	FlagDrained                     // stays out until resumed
-	FlagUnhealthy                   // its workload's check fails
+	FlagUnhealthy                   // its workload's check fails, or FlagPaused
 	FlagStalled                     // was late by more than a delay just now
 	FlagIsolated                    // hears none of the peers it had
 	FlagGone                        // this claim rests on an obituary
@@ -122,6 +122,7 @@ const (
 	FlagCommand                     // runs a command, which may outlive its process
 	FlagRefused                     // this claim rests on a refused connection: who knows better, object
 	FlagConnected                   // the stream to the master that this packet names is open
+	FlagPaused                      // unhealthy, for it was told not to claim for a while after a failure
 )
 
 // Has reports whether all flags of g are set.

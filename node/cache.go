@@ -215,8 +215,8 @@ func (n *Node) observeStreams(e cache.Event) {
 	ofMaster := e.Epoch > 0 // else it is a slave's stream to us
 	switch e.Type {
 	case cache.EventObituary:
-		n.o.Log.Warn().Stringer("instance", peer).Dur("ago", e.Obituary.Age).Msg("The master is dead, says its keeper")
 		n.died(e.Obituary)
+		n.o.Log.Warn().Str("peer", n.nameOf(peer)).Stringer("ago", e.Obituary.Age.Round(time.Microsecond)).Msg("The master is dead, says its keeper")
 		return
 	case cache.EventRefused:
 		_ = n.manager.Tell(election.Refused{Peer: peer})
@@ -229,6 +229,19 @@ func (n *Node) observeStreams(e cache.Event) {
 	if e.Type == cache.EventDeposed || e.Type == cache.EventSealed {
 		_ = n.manager.Tell(election.Reigned{Epoch: e.Epoch})
 	}
+}
+
+// nameOf is a peer's name, or its id if no heartbeat told the name.
+func (n *Node) nameOf(peer heartbeat.InstanceID) string {
+	v, err := n.manager.View()
+	if err == nil {
+		for _, p := range v.Peers {
+			if p.ID == peer {
+				return p.Name
+			}
+		}
+	}
+	return peer.String()
 }
 
 // tellCache logs, and tells the API.

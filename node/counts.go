@@ -28,15 +28,21 @@ type counts struct {
 const (
 	byAnother = "another"
 	byOther   = "other"
+	bySilence = "silence"
+	byStart   = "start" // nobody had been heard that could fall silent
 )
 
 // claimCauses are the words for what the election says when it claims.
 var claimCauses = map[string]string{
-	"the master fell silent":    "silence",
+	"the master fell silent":    bySilence,
 	"the master resigned":       "resignation",
 	"the master is dead":        "obituary",
 	"ordered by an operator":    "operator",
 	"the master's host refuses": "refusal",
+
+	"position 1, and no master is heard":         bySilence,
+	"the instance that it gave way to is silent": bySilence,
+	"by order": "operator",
 }
 
 // endCauses are the words for what it says when a reign ends.
@@ -78,8 +84,10 @@ func (c *counts) put(e election.Event) {
 	switch e.Type {
 	case election.EventState:
 		if e.State == heartbeat.StateClaiming {
-			c.claim = wordFor(claimCauses, e.Detail)
+			c.claims(e.Detail)
 		}
+	case election.EventPromoting:
+		c.claims(e.Detail)
 	case election.EventOpened:
 		if c.claim == "" {
 			c.claim = byOther
@@ -101,5 +109,12 @@ func (c *counts) put(e election.Event) {
 		}
 		c.followed = true
 		c.last.instance, c.last.epoch = e.Peer, e.Epoch
+	}
+}
+
+// claims notes why this instance claims, or in the 3.3 design promotes itself.
+func (c *counts) claims(why string) {
+	if c.claim = wordFor(claimCauses, why); c.claim == bySilence && !c.followed {
+		c.claim = byStart
 	}
 }

@@ -237,7 +237,7 @@ func (w *library) ended(r *reign) {
 	}
 	switch d := w.sup.Next(now(), result); d.Action {
 	case workload.ActionRestart:
-		n.o.Log.Warn().Str("result", detail).Dur("after", d.After).Msg("The work ended; starting it again")
+		n.o.Log.Warn().Str("result", detail).Stringer("after", d.After).Msg("The work ended; starting it again")
 		w.restart.Add(1)
 		w.set("waiting")
 		w.timer = time.AfterFunc(d.After, func() { w.post(w.start) })

@@ -72,8 +72,12 @@ func (n *Node) writeMetrics(m *admin.Metrics) {
 	m.Flag(st.Master != nil)
 	m.Gauge("peers", "Other instances that were heard lately.")
 	m.Value(float64(len(st.Peers)))
-	m.Gauge("alarms", "Sentences about what is wrong now; status tells them.")
-	m.Value(float64(len(st.Alarms)))
+	alarms := len(st.Alarms)
+	if !st.Settings.Authenticated { // a choice, and has a number of its own
+		alarms--
+	}
+	m.Gauge("alarms", "Sentences about what is wrong now; status tells them. That there is no key is told by interlok_ha_authenticated.")
+	m.Value(float64(alarms))
 	m.Gauge("authenticated", "1 if heartbeats are signed and the cache is encrypted.")
 	m.Flag(st.Settings.Authenticated)
 	m.Counter("reloads_total", "How often the files of keys and token were read again, by whether all were sound.")
@@ -81,7 +85,7 @@ func (n *Node) writeMetrics(m *admin.Metrics) {
 	m.Value(float64(n.reloads.failed.Load()), "result", "failed")
 	n.writeElection(m, st)
 	n.writeHeartbeats(m)
-	n.writeCache(m)
+	n.writeCache(m, st)
 	n.writeHooks(m)
 	n.writeWorkload(m, st.Workload)
 	writeProcess(m)
@@ -93,7 +97,7 @@ func (n *Node) writeElection(m *admin.Metrics, st admin.Status) {
 	promoted, demoted, events := maps.Clone(c.promoted), maps.Clone(c.demoted), maps.Clone(c.events)
 	c.mu.Unlock()
 	m.Counter("master_changes_total", "Reigns that began while this instance looked, by why this one claimed, or \"another\".")
-	all := append(slices.Collect(maps.Values(claimCauses)), byAnother, byOther)
+	all := append(slices.Collect(maps.Values(claimCauses)), byAnother, byOther, byStart)
 	labelled(m, promoted, "cause", all)
 	m.Counter("demotions_total", "Reigns of this instance that ended, by cause.")
 	labelled(m, demoted, "cause", append(slices.Collect(maps.Values(endCauses)), byOther))
@@ -131,7 +135,7 @@ func (n *Node) writeHeartbeats(m *admin.Metrics) {
 	}
 }
 
-func (n *Node) writeCache(m *admin.Metrics) {
+func (n *Node) writeCache(m *admin.Metrics, s admin.Status) {
 	st := n.cache.Status()
 	each := func(name, help string, value func(cache.NamedStatus) float64) {
 		m.Gauge(name, help)
@@ -156,23 +160,29 @@ func (n *Node) writeCache(m *admin.Metrics) {
 	for _, f := range st.Followers {
 		m.Value(float64(f.Behind), follower(f)...)
 	}
+	master, masterID := "", st.Following.Reign.Instance.String()
+	for _, p := range s.Peers {
+		if p.ID == masterID {
+			master = p.Name
+		}
+	}
 	following := !st.Master && !st.Following.Reign.Instance.IsZero()
 	if following {
-		m.Value(float64(st.Following.Behind), "peer", "", "id", st.Following.Reign.Instance.String())
+		m.Value(float64(st.Following.Behind), "peer", master, "id", masterID)
 	}
 	m.Gauge("replication_silence_seconds", "Time since a slave's last acknowledgement, or since the master's last frame.")
 	for _, f := range st.Followers {
 		m.Value(f.Silent.Seconds(), follower(f)...)
 	}
 	if following {
-		m.Value(st.Following.Silent.Seconds(), "peer", "", "id", st.Following.Reign.Instance.String())
+		m.Value(st.Following.Silent.Seconds(), "peer", master, "id", masterID)
 	}
 	m.Gauge("replication_in_step", "1 if synchronous puts wait for that slave, or for this one.")
 	for _, f := range st.Followers {
 		m.Flag(f.InStep, follower(f)...)
 	}
 	if following {
-		m.Flag(st.Following.InStep, "peer", "", "id", st.Following.Reign.Instance.String())
+		m.Flag(st.Following.InStep, "peer", master, "id", masterID)
 	}
 	m.Gauge("replication_connected", "1 if this slave's stream from the master is open; a master has none.")
 	m.Flag(following && st.Following.Connected)

@@ -114,8 +114,8 @@ func TestMetrics(t *testing.T) {
 	master := numbers(t, addrA)
 	for name, want := range map[string]float64{
 		"interlok_ha_master": 1, `interlok_ha_role{role="master"}`: 1, `interlok_ha_role{role="slave"}`: 0,
-		`interlok_ha_state{state="master"}`: 1, `interlok_ha_state{state="listening"}`: 0, "interlok_ha_epoch": 1, "interlok_ha_peers": 1,
-		`interlok_ha_master_changes_total{cause="silence"}`: 1, `interlok_ha_master_changes_total{cause="another"}`: 0, `interlok_ha_demotions_total{cause="switchover"}`: 0,
+		`interlok_ha_state{state="master"}`: 1, `interlok_ha_state{state="listening"}`: 0, "interlok_ha_epoch": 1, "interlok_ha_peers": 1, "interlok_ha_alarms": 0,
+		`interlok_ha_master_changes_total{cause="start"}`: 1, `interlok_ha_master_changes_total{cause="silence"}`: 0, `interlok_ha_master_changes_total{cause="another"}`: 0, `interlok_ha_demotions_total{cause="switchover"}`: 0,
 		"interlok_ha_command_running": 1, "interlok_ha_command_restarts_total": 0, "interlok_ha_hooks_open": 1, "interlok_ha_hooks_dropped_total": 0,
 		`interlok_ha_cache_in_flight{cache="FAILOVER_CACHE"}`: 1, `interlok_ha_heartbeats_dropped_total{cause="forged"}`: 0,
 		"interlok_ha_lease_seconds": 0.5, "interlok_ha_authenticated": 0, "interlok_ha_admin_connections": 1,
@@ -141,6 +141,15 @@ func TestMetrics(t *testing.T) {
 	}
 	if lag != 1 {
 		t.Errorf("the lag of b is told %d times", lag)
+	}
+	ofMaster := 0
+	for name := range slave {
+		if strings.HasPrefix(name, `interlok_ha_replication_lag_records{peer="a",id="`) {
+			ofMaster++
+		}
+	}
+	if ofMaster != 1 {
+		t.Errorf("b's own lag behind a is told %d times", ofMaster)
 	}
 	for name, want := range map[string]float64{
 		"interlok_ha_master": 0, `interlok_ha_role{role="slave"}`: 1, `interlok_ha_state{state="slave"}`: 1, "interlok_ha_epoch": 1, "interlok_ha_guard_seconds": 0,
@@ -202,11 +211,30 @@ func TestCounts(t *testing.T) {
 	}
 }
 
+// Who finds nobody at its start took nothing over from one that fell silent.
+func TestCountsStart(t *testing.T) {
+	silent := election.Event{Type: election.EventState, State: heartbeat.StateClaiming, Detail: "the master fell silent"}
+	promoting := election.Event{Type: election.EventPromoting, Detail: "position 1, and no master is heard"}
+	for _, why := range []election.Event{silent, promoting} {
+		c := newCounts()
+		for _, e := range []election.Event{
+			why, {Type: election.EventOpened, Epoch: 1},
+			{Type: election.EventMaster, Peer: heartbeat.InstanceID{1}, Epoch: 2},
+			why, {Type: election.EventOpened, Epoch: 3},
+		} {
+			c.put(e)
+		}
+		if got, want := fmt.Sprint(c.promoted), "map[another:1 silence:1 start:1]"; got != want {
+			t.Errorf("%s: %s, want %s", why.Detail, got, want)
+		}
+	}
+}
+
 // The words stand beside texts of other packages, so that nobody changes one
 // without the other.
 func TestCausesAreSaid(t *testing.T) {
 	var source strings.Builder
-	for _, pattern := range []string{"../election/*.go", "*.go"} {
+	for _, pattern := range []string{"../election/*.go", "../election/position/*.go", "*.go"} {
 		names, err := filepath.Glob(pattern)
 		if err != nil {
 			t.Fatal(err)

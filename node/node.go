@@ -161,6 +161,9 @@ func New(o Options) (n *Node, err error) {
 	if saved.Unsure {
 		o.Log.Warn().Str("dir", s.StateDir).Msg("The saved state cannot be read; going on without it")
 	}
+	if saved.Drained {
+		o.Log.Warn().Msg("Drained: it stays out until `interlok-ha resume`")
+	}
 	if n.store.Exposed() {
 		o.Log.Warn().Str("dir", s.StateDir).Msg("Others may change the state directory: chmod 0700")
 	}

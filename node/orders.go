@@ -108,6 +108,9 @@ func (o *orders) Switchover(ctx context.Context, to string) (string, error) {
 			return "", refuse(admin.KindNotMaster, fmt.Sprintf("master is %s: run it there", whereMaster(v)),
 				"with failover.key set it can be asked from any instance")
 		}
+		if to == "" && !n.heirHeard(v) {
+			return "", noHeir() // as the master would, but it has no way to tell
+		}
 		if isSelf {
 			peer = n.id
 		}
@@ -115,8 +118,11 @@ func (o *orders) Switchover(ctx context.Context, to string) (string, error) {
 			return "", unavailable(err)
 		}
 	}
-	master := ""
-	err = await(ctx, events, "a new master", func(e election.Event) (bool, error) {
+	master, what := "", "a new master"
+	if !isMaster(v.State) {
+		what = "a new master, which was asked of the one that is,"
+	}
+	err = await(ctx, events, what, func(e election.Event) (bool, error) {
 		switch {
 		case e.Type == election.EventMaster && !e.Peer.IsZero() && e.Peer != v.Follow.Instance:
 			master = e.Name
@@ -143,19 +149,16 @@ func whereMaster(v election.View) string {
 	return v.Follow.Instance.String()
 }
 
-// ineligible says why this instance may not become master; "" if it may.
-func (n *Node) ineligible(v election.View) string {
-	switch {
-	case !n.s.Election.Candidate:
-		return "it is a witness"
-	case v.Drained:
-		return "it is drained"
-	case v.Unhealthy:
-		return "its health check fails, or its command failed too often"
-	case v.Fault != "":
-		return v.Fault
-	}
-	return ""
+// heirHeard reports whether this slave, or a peer that it hears, could take over
+// from the master that it follows.
+func (n *Node) heirHeard(v election.View) bool {
+	return n.ineligible(v) == "" || slices.ContainsFunc(v.Peers, func(p election.PeerView) bool {
+		return p.Eligible && p.ID != v.Follow.Instance && p.Age <= n.s.Down()
+	})
+}
+
+func noHeir() error {
+	return refuse(admin.KindRefused, "no other instance may become master", "start one, or resume one")
 }
 
 // findPeer finds a peer that may become master by its name.
@@ -173,19 +176,11 @@ func findPeer(v election.View, name string) (election.PeerView, error) {
 		if p.Name != name || named > 0 && !p.Confirmed { // one that is gone may have had the name before
 			continue
 		}
-		why := ""
+		why := barred(p)
 		switch {
 		case p.ID == v.Follow.Instance:
-		case !p.Flags.Has(heartbeat.FlagCandidate):
-			why = "it is a witness"
-		case p.Flags.Has(heartbeat.FlagDrained):
-			why = "it is drained"
-		case p.Flags.Has(heartbeat.FlagUnhealthy):
-			why = "its health check fails, or its command failed too often"
-		case p.Flags.Has(heartbeat.FlagStalled):
-			why = "its process was not run in time just now"
-		case p.Flags.Has(heartbeat.FlagIsolated):
-			why = "it hears no other instance"
+			why = ""
+		case why != "":
 		case !p.Eligible:
 			why = "it is " + p.State.String()
 		case !p.Confirmed:
@@ -204,7 +199,7 @@ func handOverError(err error, to string) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, election.ErrNoHeir):
-		return refuse(admin.KindRefused, "no other instance may become master", "start one, or resume one")
+		return noHeir()
 	case errors.Is(err, election.ErrNotEligible), errors.Is(err, election.ErrNoPeer):
 		return refuse(admin.KindIneligible, to+" may not become master now", "look at: interlok-ha status")
 	case errors.Is(err, election.ErrBusy):
@@ -231,7 +226,8 @@ func (o *orders) Drain(ctx context.Context, force bool) error {
 	}
 	others := false
 	for _, p := range v.Peers {
-		others = others || n.serves(p) && p.Confirmed && v.Maintenance == 0
+		// In maintenance nobody takes over, but a master works on.
+		others = others || n.serves(p) && p.Confirmed && (v.Maintenance == 0 || isMaster(p.State))
 	}
 	if !others && !force {
 		return refuse(admin.KindRefused, "no other instance may become master", "nobody would work: add --force if that is meant")
@@ -341,9 +337,15 @@ func (o *orders) Promote(ctx context.Context, force bool) error {
 	if err := n.manager.Tell(election.Promote{Force: force}); err != nil {
 		return unavailable(err)
 	}
-	return await(ctx, events, "the promotion", func(e election.Event) (bool, error) {
+	err = await(ctx, events, "the promotion", func(e election.Event) (bool, error) {
 		return e.Type == election.EventOpened, nil
 	})
+	if late, ok := errors.AsType[*admin.Error](err); ok && late.Kind == admin.KindTimeout {
+		if v, viewErr := n.manager.View(); viewErr == nil && v.NoMajority != "" {
+			late.Detail += ": " + v.NoMajority
+		}
+	}
+	return err
 }
 
 // Maintenance forbids claims in the whole cluster for d; 0 allows them again.

@@ -62,6 +62,10 @@ func (n *Node) Status() admin.Status {
 		st.PromotionOrder = n.line(v)
 		own = n.address
 	}
+	candidate := s.Election.Candidate
+	if st.Instance.Candidate = &candidate; !isMaster(v.State) {
+		st.Instance.Barred = n.ineligible(v)
+	}
 	if v.Maintenance > 0 {
 		until := admin.Time{Time: time.Now().Add(v.Maintenance)}
 		st.Instance.MaintenanceUntil = &until
@@ -91,6 +95,9 @@ func (n *Node) Status() admin.Status {
 			State:     word,
 			Candidate: &candidate,
 		})
+		if !isMaster(said) && p.Age <= n.s.Down() {
+			st.Peers[len(st.Peers)-1].Barred = barred(p)
+		}
 		if p.Epoch == 0 && st.Master != nil {
 			st.Peers[len(st.Peers)-1].Epoch = st.Master.Epoch
 		}
@@ -113,6 +120,9 @@ func (n *Node) alarms(v election.View) (list []string) {
 	if v.NoMajority != "" {
 		list = append(list, v.NoMajority)
 	}
+	if why := n.nobodyMay(v); why != "" && v.Fault == "" && !n.positions() {
+		list = append(list, why)
+	}
 	if v.Isolated {
 		list = append(list, "no peer is heard any more; if they are really gone: promote --force")
 	}
@@ -121,7 +131,7 @@ func (n *Node) alarms(v election.View) (list []string) {
 	}
 	if n.positions() { // a name says no more than host and port
 		if v.Unhealthy && !isMaster(v.State) { // and nobody else sees it
-			list = append(list, "this instance is silent and in no line: its health check fails, or its command failed too often")
+			list = append(list, "this instance is silent and in no line: "+n.ineligible(v))
 		}
 		if n.direct != nil && time.Since(n.started) > n.s.Ping.Timeout {
 			for _, name := range n.rulers.strangers(v.Peers) {

@@ -416,7 +416,7 @@ func (w *command) ended(r workload.Result) {
 	}
 	switch d := w.sup.Next(now(), r); d.Action {
 	case workload.ActionRestart:
-		n.o.Log.Warn().Stringer("result", r).Dur("after", d.After).Msg("The command ended; starting it again")
+		n.o.Log.Warn().Stringer("result", r).Stringer("after", d.After).Msg("The command ended; starting it again")
 		w.restart.Add(1)
 		w.set("waiting")
 		w.timer = time.AfterFunc(d.After, func() { w.post(w.start) })

@@ -98,7 +98,7 @@ func (a *app) configCheckVerb() *cobra.Command {
 		case err != nil:
 			return err
 		default:
-			answer.Warnings = append(answer.Warnings, loaded.Warnings...)
+			answer.Warnings = append(append(answer.Warnings, loaded.Warnings...), node.CheckHere(loaded)...)
 		}
 		err = a.print(answer, func(w io.Writer, st style) {
 			for _, f := range faults {

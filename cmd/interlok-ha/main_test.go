@@ -211,6 +211,14 @@ func newFake(root string, args []string) (*fake, string, error) {
 		case "lonely":
 			n.status.Master, n.status.Peers, n.status.Workload, n.status.Packets = nil, nil, nil, nil
 			n.status.Instance.Role, n.status.Instance.State, n.status.Instance.Since = "slave", "listening", admin.Time{}
+		case "barred":
+			w := n.status.Peers[0]
+			w.Barred = "it is a witness"
+			n.status.Peers = []admin.Peer{w, {Name: "b", Role: "slave", Epoch: 3, Address: "192.0.2.7:2710", State: "slave", Barred: "its health check fails"}}
+			n.status.Instance.Role, n.status.Instance.State = "slave", "slave"
+			n.status.Instance.Candidate, n.status.Instance.Barred = &no, "it is a witness"
+			n.status.Workload = &admin.Workload{State: "stopped"}
+			n.status.Master, n.status.Packets = nil, nil
 		case "alarm":
 			n.status.Alarms = []string{"peer c runs with delay 250 ms, this instance with 1000 ms"}
 		case "evil":

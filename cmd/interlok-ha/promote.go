@@ -11,8 +11,8 @@ func (a *app) promoteVerb() *cobra.Command {
 not deposed (that is what switchover is for).
 
 With --force --yes it claims without the votes it needs, for the day a quorum
-is lost for good. If the others live and only cannot be heard, two masters
-reign.`,
+is lost for good. A master that is heard hands over to it. If the others live
+and only cannot be heard, two masters reign.`,
 		Args: noArgs,
 	}
 	t := a.targetFlags(cmd)

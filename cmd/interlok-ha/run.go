@@ -26,8 +26,7 @@ without a shell in between. Without COMMAND the instance only holds the role.
 FILE is a bootstrap.properties; without one, every setting has a default.
 
 SIGTERM and SIGINT stop COMMAND, then hand over, then exit; a second one stops
-at once. SIGHUP reads failover.key.file and
-failover.admin.token.file again.`,
+at once. SIGHUP reads failover.key.file and failover.admin.token.file again.`,
 		Example: `  interlok-ha run -- ./my-service --port 8080
   interlok-ha run bootstrap.properties --name a -- ./my-service`,
 		Args: runArgs,

@@ -84,7 +84,8 @@ func statusTable(w io.Writer, st style, s admin.Status, now time.Time) {
 
 	fmt.Fprintln(w)
 	head := []cell{{text: "  NAME"}, {text: "ROLE"}, {text: "POS", right: true}, {text: "EPOCH", right: true}, {text: "HEARD", right: true}, {text: "ADDRESS"}}
-	me := admin.Peer{Name: s.Instance.Name, Role: s.Instance.Role, State: s.Instance.State, Position: s.Instance.Position, Epoch: s.Instance.Epoch}
+	me := admin.Peer{Name: s.Instance.Name, Role: s.Instance.Role, State: s.Instance.State, Position: s.Instance.Position, Epoch: s.Instance.Epoch,
+		Candidate: s.Instance.Candidate, Barred: s.Instance.Barred}
 	type entry struct {
 		admin.Peer
 		self bool
@@ -152,6 +153,9 @@ func workloadText(l admin.Workload) string {
 		text += ", " + count(l.Restarts, "restart")
 	}
 	command := strings.Join(l.Command, " ")
+	if command == "" { // work in Go
+		return text
+	}
 	most := max(80-labelWidth-len(text+": "), 20)
 	if r := []rune(command); len(r) > most {
 		command = string(r[:most-1]) + "…"
@@ -197,8 +201,11 @@ func plainRole(p admin.Peer) string {
 	if p.State == "silent" {
 		text = "silent"
 	}
-	if p.Candidate != nil && !*p.Candidate {
+	switch {
+	case p.Candidate != nil && !*p.Candidate:
 		text += " (witness)"
+	case p.Barred != "" && (p.State == p.Role || p.State == admin.StateMaintenance): // other states say why themselves
+		text += " (" + p.Barred + ")"
 	}
 	return text
 }

@@ -195,7 +195,7 @@ func (c *checker) crashed(n *node) {
 	asked := c.s.now-c.asked < c.down()
 	if clean && !asked && c.candidates(n) {
 		d := n.delay()
-		bound := n.down() + d/10 + d + 3*c.delta() + c.s.sc.Barrier + 2*c.s.diskTime() + c.patience()
+		bound := n.down() + d/100 + d + 3*c.delta() + c.s.sc.Barrier + 2*c.s.diskTime() + c.patience()
 		c.after = n.beatAt + bound + bound/200
 	}
 }

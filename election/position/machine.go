@@ -34,6 +34,7 @@ type Machine struct {
 	readyAt     time.Duration // since when nothing but a collision kept this one from being promoted; 0 = it is kept
 	javaAt      time.Duration // when a Java instance was last heard; 0 = never
 	pauseUntil  time.Duration // NoClaimFor
+	pauseWhy    string        // for people
 
 	drained   bool
 	unhealthy bool

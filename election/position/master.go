@@ -158,7 +158,9 @@ func (m *Machine) handOver(in election.Handover) {
 		e.Peer = heir.id
 	}
 	m.event(e)
-	m.pauseUntil = max(m.pauseUntil, m.now+in.NoClaimFor)
+	if until := m.now + in.NoClaimFor; until > m.pauseUntil {
+		m.pauseUntil, m.pauseWhy = until, in.Reason
+	}
 	m.stopReign(in.Reason)
 }
 

@@ -17,6 +17,9 @@ func (m *Machine) View(now time.Duration) election.View {
 		State: m.state, Drained: m.drained, Unhealthy: m.unhealthy || m.now < m.pauseUntil,
 		GuardLeft: max(0, m.guard().Until-m.now),
 	}
+	if m.now < m.pauseUntil {
+		v.Pause = m.pauseWhy
+	}
 	if m.state == heartbeat.StateSlave {
 		v.Position = m.place.n
 	}

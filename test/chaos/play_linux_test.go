@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -122,7 +123,15 @@ func (p *play) whole(within time.Duration) {
 	for i := 1; i <= nodes; i++ {
 		of = append(of, p.nodes[i])
 	}
-	p.Settled(within, of...)
+	master := p.Settled(within, of...)
+	// Without a quorum two may have worked in a split; the one that gave way may
+	// take some time to end.
+	lab.Wait(p.t, "only the master to work", max(0, within-time.Since(from)), func() bool {
+		return !slices.ContainsFunc(of, func(i *lab.Instance) bool {
+			s, err := i.Status()
+			return err != nil || i != master && s.Workload.State != "stopped"
+		})
+	})
 	took := time.Since(from)
 	done := p.m.Sink.UpTo()
 	lab.Wait(p.t, "messages to flow", soon, func() bool { return p.m.Sink.UpTo() >= done+20 })
