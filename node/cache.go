@@ -215,8 +215,9 @@ func (n *Node) observeStreams(e cache.Event) {
 	ofMaster := e.Epoch > 0 // else it is a slave's stream to us
 	switch e.Type {
 	case cache.EventObituary:
+		name := n.nameOf(peer) // which is forgotten with the dead
 		n.died(e.Obituary)
-		n.o.Log.Warn().Str("peer", n.nameOf(peer)).Stringer("ago", e.Obituary.Age.Round(time.Microsecond)).Msg("The master is dead, says its keeper")
+		n.o.Log.Warn().Str("peer", name).Stringer("ago", e.Obituary.Age.Round(time.Microsecond)).Msg("The master is dead, says its keeper")
 		return
 	case cache.EventRefused:
 		_ = n.manager.Tell(election.Refused{Peer: peer})

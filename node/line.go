@@ -86,6 +86,9 @@ func (n *Node) switchPositions(ctx context.Context, to string) (string, error) {
 		return "", refuse(admin.KindRefused, "no master is known here", "wait for one, or look at: interlok-ha status")
 	default:
 		master := n.Status().Master
+		if master == nil { // since then
+			return "", refuse(admin.KindRefused, "no master is known here", "wait for one, or look at: interlok-ha status")
+		}
 		return "", refuse(admin.KindNotMaster, fmt.Sprintf("master is %s on %s: run it there", master.Name, master.Address),
 			"in the 3.3 design only the master can be asked")
 	}

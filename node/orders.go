@@ -104,9 +104,8 @@ func (o *orders) Switchover(ctx context.Context, to string) (string, error) {
 				return "", refuse(admin.KindIneligible, to+" may not become master: "+why, "")
 			}
 		}
-		st := n.Status()
 		if len(n.s.Keys) == 0 {
-			return "", refuse(admin.KindNotMaster, fmt.Sprintf("master is %s on %s: run it there", st.Master.Name, st.Master.Address),
+			return "", refuse(admin.KindNotMaster, fmt.Sprintf("master is %s: run it there", whereMaster(v)),
 				"with failover.key set it can be asked from any instance")
 		}
 		if to == "" && !n.heirHeard(v) {
@@ -137,6 +136,17 @@ func (o *orders) Switchover(ctx context.Context, to string) (string, error) {
 		return false, nil
 	})
 	return master, err
+}
+
+// whereMaster names the master that v follows, and its address if it was heard
+// itself.
+func whereMaster(v election.View) string {
+	for _, p := range v.Peers {
+		if p.ID == v.Follow.Instance {
+			return p.Name + " on " + p.Addr.String()
+		}
+	}
+	return v.Follow.Instance.String()
 }
 
 // heirHeard reports whether this slave, or a peer that it hears, could take over

@@ -33,8 +33,8 @@ type Config struct {
 	RequirePort bool       // fail if the unicast socket cannot have Port
 	LeavePort   bool       // leave Port of the unicast socket to other programs, and take any
 	// Rest is for how long what comes to the group may gather before it is read
-	// when it comes more often than that; 0 = not at all. Linux only. What comes
-	// to the unicast socket is always read at once.
+	// when it comes more often than that, but for a flood, which is read at once;
+	// 0 = not at all. Linux only. What comes to the unicast socket never waits.
 	Rest time.Duration
 	Log  zerolog.Logger
 }
@@ -174,6 +174,7 @@ func (c *sockets) openGroup() error {
 	}
 	_ = conn.SetReadBuffer(receiveBuffer) // best effort
 	c.group = conn
+	c.rest.most = c.held() / 4
 	return nil
 }
 

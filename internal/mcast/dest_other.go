@@ -28,3 +28,7 @@ func destination(oob []byte) (dst netip.Addr, index int) {
 // more reports whether a packet waits in the group socket. As it is not known
 // here, there is no rest.
 func (c *sockets) more() bool { return true }
+
+// held is how many bytes the group socket's buffer holds. Where there is no rest
+// it does not matter.
+func (c *sockets) held() int { return 0 }

@@ -101,7 +101,8 @@ func (c *sockets) read(ctx context.Context, conn *net.UDPConn, multicast bool, f
 			continue
 		}
 		fn(buf[:n], netip.AddrPortFrom(from.Addr().Unmap(), from.Port()), multicast)
-		if multicast && c.rest.due(time.Now()) && !c.more() {
+		if multicast && c.rest.due(time.Now(), n) && !c.more() {
+			c.rest.held = 0
 			select {
 			case <-ctx.Done():
 				return nil
@@ -113,26 +114,41 @@ func (c *sockets) read(ctx context.Context, conn *net.UDPConn, multicast bool, f
 
 // rest tells when there is so much to read that it pays to let some gather: to
 // wake up costs more than to read a packet. The rate is taken anew from time to
-// time.
+// time. When more comes than the socket holds until the rest is over, there is
+// none: what a stranger sends would push out what the others say.
 type rest struct {
 	every time.Duration
+	most  int // bytes of the socket's buffer that may fill in a rest
 	since time.Time
 	count int
+	taken int // of the buffer, by what was counted
+	held  int // the same, since the last rest began
 	busy  bool
 }
 
-// overRests is over how many rests the rate is taken.
-const overRests = 20
+const (
+	// overRests is over how many rests the rate is taken.
+	overRests = 20
+	// perPacket is what a packet takes of the buffer beside its bytes, and
+	// perLong what one takes that is too long to be read whole.
+	perPacket = 1280
+	perLong   = 64 << 10
+)
 
-// due counts a packet, and reports whether a rest may follow it.
-func (r *rest) due(now time.Time) bool {
+// due counts a packet of so many bytes, and reports whether a rest may follow it.
+func (r *rest) due(now time.Time, size int) bool {
 	if r.every == 0 {
 		return false
 	}
+	if size += perPacket; size >= readSize+perPacket {
+		size = perLong
+	}
 	r.count++
-	if now.Sub(r.since) >= overRests*r.every {
-		r.busy = r.count > overRests*busyAt && now.Sub(r.since) < 2*overRests*r.every
-		r.since, r.count = now, 0
+	r.taken += size
+	r.held += size
+	if full := r.busy && r.held > r.most; full || now.Sub(r.since) >= overRests*r.every {
+		r.busy = !full && r.count > overRests*busyAt && r.taken <= overRests*r.most && now.Sub(r.since) < 2*overRests*r.every
+		r.since, r.count, r.taken = now, 0, 0
 	}
 	return r.busy
 }

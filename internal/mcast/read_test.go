@@ -11,11 +11,13 @@ import (
 func TestRest(t *testing.T) {
 	const every = 50 * time.Millisecond
 	at := time.Now()
-	r := rest{every: every}
+	const size = 700
+	r := rest{every: every, most: 50 * (size + perPacket)}
 	run := func(packets int, gap time.Duration) (rests int) {
 		for range packets {
 			at = at.Add(gap)
-			if r.due(at) {
+			if r.due(at, size) {
+				r.held = 0
 				rests++
 			}
 		}
@@ -43,6 +45,39 @@ func TestRest(t *testing.T) {
 	r.every = 0
 	if n := run(1000, time.Microsecond); n != 0 {
 		t.Errorf("%d rests that nobody asked for", n)
+	}
+}
+
+// A flood is no reason for a rest: it would fill the buffer, and push out what
+// the others say. Long packets fill it soonest.
+func TestNoRestInAFlood(t *testing.T) {
+	const every = 50 * time.Millisecond
+	for _, flood := range []struct {
+		size int
+		gap  time.Duration
+	}{{60, 10 * time.Microsecond}, {700, 100 * time.Microsecond}, {readSize, every / 10}} {
+		at := time.Now()
+		r := rest{every: every, most: 200_000}
+		ended := at // of the last rest
+		run := func(size int, gap, during time.Duration) (rests int) {
+			for end := at.Add(during); at.Before(end); {
+				at = at.Add(gap)
+				if r.due(at, size) && at.Sub(ended) >= every { // what gathered was read
+					r.held, ended = 0, at
+					rests++
+				}
+			}
+			return rests
+		}
+		if n := run(700, every/10, 4*overRests*every); n < 2*overRests {
+			t.Errorf("%d rests before the flood", n)
+		}
+		if n := run(flood.size, flood.gap, 10*overRests*every); n > 1 {
+			t.Errorf("%d rests in a flood of %d bytes each %v, want the one that it began in", n, flood.size, flood.gap)
+		}
+		if n := run(700, every/10, 4*overRests*every); n < 2*overRests {
+			t.Errorf("%d rests after the flood", n)
+		}
 	}
 }
 
@@ -81,5 +116,8 @@ func TestRestOfASocket(t *testing.T) {
 	})
 	if err != nil || heard != waiting {
 		t.Errorf("heard %d of %d packets, %v", heard, waiting, err)
+	}
+	if s.rest.held != 0 {
+		t.Error("no rest followed")
 	}
 }

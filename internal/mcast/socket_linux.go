@@ -51,3 +51,13 @@ func (c *sockets) more() bool {
 	}
 	return size > 0
 }
+
+// held is how many bytes the group socket's buffer holds, 0 = not known.
+func (c *sockets) held() (size int) {
+	conn, err := c.group.SyscallConn()
+	if err != nil {
+		return 0
+	}
+	_ = conn.Control(func(fd uintptr) { size, _ = unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF) })
+	return size
+}

@@ -124,6 +124,22 @@ func (c *crashLab) crash(m *lab.Instance, kill func()) (took time.Duration, next
 	return took, next
 }
 
+// named waits until one of the others says who is dead, by name.
+func (c *crashLab) named(m *lab.Instance, others []*lab.Instance) {
+	c.t.Helper()
+	const dead = "The master is dead, says its keeper"
+	lab.Wait(c.t, "the name of the dead in a log", soon, func() bool {
+		for _, o := range others {
+			for n := range o.Count(dead) {
+				if strings.Contains(o.WaitLog(dead, n+1, soon).Raw, fmt.Sprintf(`"peer":%q`, m.Name)) {
+					return true
+				}
+			}
+		}
+		return false
+	})
+}
+
 // pids of an instance's node and of its keeper.
 func keeperOf(t *testing.T, i *lab.Instance) int {
 	t.Helper()
@@ -203,6 +219,7 @@ func crashAgain(t *testing.T, command bool, usual time.Duration) {
 	var all []time.Duration
 	for n := range count(*crashes, 50) {
 		took, _ := c.crash(m, m.KillHard)
+		c.named(m, c.Others(m))
 		all = append(all, took)
 		// The lease at defaults is 5 s: no timer is that fast.
 		if took > 2500*time.Millisecond {
