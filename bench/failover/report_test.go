@@ -119,8 +119,8 @@ func TestVerdict(t *testing.T) {
 		tr.err, tr.never, tr.together, tr.took, tr.idle = nil, false, 0, time.Millisecond, time.Millisecond
 	}
 	good := verdict(cells(all))
-	if n := strings.Count(good, "| holds |"); n != 13 || strings.Contains(good, "does not hold") {
-		t.Errorf("%d promises hold, want 13:\n%s", n, good)
+	if n := strings.Count(good, "| holds |"); n != 19 || strings.Contains(good, "does not hold") {
+		t.Errorf("%d promises hold, want 19:\n%s", n, good)
 	}
 	for _, tr := range all {
 		if tr.c.ours {
@@ -128,7 +128,7 @@ func TestVerdict(t *testing.T) {
 		}
 	}
 	bad := verdict(cells(all))
-	if n := strings.Count(bad, "**does not hold**"); n != 13 {
-		t.Errorf("%d promises do not hold, want 13:\n%s", n, bad)
+	if n := strings.Count(bad, "**does not hold**"); n != 19 {
+		t.Errorf("%d promises do not hold, want 19:\n%s", n, bad)
 	}
 }
