@@ -40,7 +40,9 @@ type Config struct {
 	// Drop, if not nil, refuses packets before they count for anything, as if the
 	// network had lost them. It must be fast, and must not keep p.
 	Drop func(from netip.AddrPort, p *heartbeat.Packet) bool
-	Log  zerolog.Logger
+	// Taken, if not nil, is called for each packet that is handed on.
+	Taken func()
+	Log   zerolog.Logger
 }
 
 func (cfg *Config) validate() error {
@@ -146,6 +148,9 @@ func (s *Service) handle(b []byte, from netip.AddrPort, multicast bool) {
 	}
 	s.seen.put(p.Instance, p.Seq)
 	s.taken.Add(1)
+	if s.cfg.Taken != nil {
+		s.cfg.Taken()
+	}
 	own := *p
 	own.Heard = slices.Clone(p.Heard)
 	s.push(Received{&own, from, multicast})

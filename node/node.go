@@ -252,7 +252,7 @@ func (n *Node) openNetwork() (err error) {
 		return err
 	}
 	n.conn = conn
-	if n.listen, err = listen.New(listen.Config{Conn: n.conn, Codec: in, Self: n.id, Drop: n.o.Drop, Log: log}); err != nil {
+	if n.listen, err = listen.New(listen.Config{Conn: n.conn, Codec: in, Self: n.id, Drop: n.o.Drop, Taken: conn.Wanted, Log: log}); err != nil {
 		return err
 	}
 	log.Info().Msg("Creating broadcaster...")

@@ -33,8 +33,8 @@ type Config struct {
 	RequirePort bool       // fail if the unicast socket cannot have Port
 	LeavePort   bool       // leave Port of the unicast socket to other programs, and take any
 	// Rest is for how long what comes to the group may gather before it is read
-	// when it comes more often than that, but for a flood, which is read at once;
-	// 0 = not at all. Linux only. What comes to the unicast socket never waits.
+	// when what is wanted comes more often than that; 0 = not at all. Linux only.
+	// What comes to the unicast socket is always read at once.
 	Rest time.Duration
 	Log  zerolog.Logger
 }
@@ -81,7 +81,7 @@ type sockets struct {
 	group   *net.UDPConn
 	unicast *net.UDPConn
 	checked bool // the kernel tells the destination of what the group socket hears
-	rest    rest
+	rest    *rest
 }
 
 // Open chooses the interface, joins the group on it and binds both sockets. It
@@ -118,7 +118,7 @@ func (i Interface) zone() string { return strconv.Itoa(i.Index) }
 
 // openSockets opens both. The unicast socket gets the port own if it can.
 func openSockets(cfg Config, ifi Interface, own uint16) (*sockets, error) {
-	c := &sockets{ifi: ifi, to: netip.AddrPortFrom(cfg.Group, cfg.Port), rest: rest{every: cfg.Rest}}
+	c := &sockets{ifi: ifi, to: netip.AddrPortFrom(cfg.Group, cfg.Port), rest: &rest{every: cfg.Rest}}
 	if cfg.Group.Is6() {
 		c.to = netip.AddrPortFrom(cfg.Group.WithZone(ifi.Name), cfg.Port)
 	}

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -120,10 +121,12 @@ type rest struct {
 	every time.Duration
 	most  int // bytes of the socket's buffer that may fill in a rest
 	since time.Time
-	count int
-	taken int // of the buffer, by what was counted
-	held  int // the same, since the last rest began
-	busy  bool
+	// wanted counts what Conn.Wanted was called for: a stranger's packets are no
+	// reason for a rest.
+	wanted atomic.Int32
+	taken  int // of the buffer, by all that came
+	held   int // the same, since the last rest began
+	busy   bool
 }
 
 const (
@@ -135,7 +138,11 @@ const (
 	perLong   = 64 << 10
 )
 
-// due counts a packet of so many bytes, and reports whether a rest may follow it.
+// Wanted tells that a packet which Run handed on is one of those that this Conn is
+// for. Only those count towards a rest; see [Config].
+func (c *Conn) Wanted() { c.now.Load().rest.wanted.Add(1) }
+
+// due notes a packet of so many bytes, and reports whether a rest may follow it.
 func (r *rest) due(now time.Time, size int) bool {
 	if r.every == 0 {
 		return false
@@ -143,12 +150,11 @@ func (r *rest) due(now time.Time, size int) bool {
 	if size += perPacket; size >= readSize+perPacket {
 		size = perLong
 	}
-	r.count++
 	r.taken += size
 	r.held += size
 	if full := r.busy && r.held > r.most; full || now.Sub(r.since) >= overRests*r.every {
-		r.busy = !full && r.count > overRests*busyAt && r.taken <= overRests*r.most && now.Sub(r.since) < 2*overRests*r.every
-		r.since, r.count, r.taken = now, 0, 0
+		r.busy = r.wanted.Swap(0) > overRests*busyAt && !full && r.taken <= overRests*r.most && now.Sub(r.since) < 2*overRests*r.every
+		r.since, r.taken = now, 0
 	}
 	return r.busy
 }

@@ -13,9 +13,13 @@ func TestRest(t *testing.T) {
 	at := time.Now()
 	const size = 700
 	r := rest{every: every, most: 50 * (size + perPacket)}
+	wanted := false
 	run := func(packets int, gap time.Duration) (rests int) {
 		for range packets {
 			at = at.Add(gap)
+			if wanted {
+				r.wanted.Add(1)
+			}
 			if r.due(at, size) {
 				r.held = 0
 				rests++
@@ -23,6 +27,10 @@ func TestRest(t *testing.T) {
 		}
 		return rests
 	}
+	if n := run(1000, every/10); n != 0 {
+		t.Errorf("%d rests for what a stranger sends", n)
+	}
+	wanted = true
 	if n := run(1000, every); n != 0 {
 		t.Errorf("%d rests where each would be for one packet", n)
 	}
@@ -62,6 +70,7 @@ func TestNoRestInAFlood(t *testing.T) {
 		run := func(size int, gap, during time.Duration) (rests int) {
 			for end := at.Add(during); at.Before(end); {
 				at = at.Add(gap)
+				r.wanted.Add(1)
 				if r.due(at, size) && at.Sub(ended) >= every { // what gathered was read
 					r.held, ended = 0, at
 					rests++
