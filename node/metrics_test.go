@@ -119,7 +119,7 @@ func TestMetrics(t *testing.T) {
 		`interlok_ha_master_changes_total{cause="start"}`: 1, `interlok_ha_master_changes_total{cause="silence"}`: 0, `interlok_ha_master_changes_total{cause="another"}`: 0, `interlok_ha_demotions_total{cause="switchover"}`: 0,
 		"interlok_ha_command_running": 1, "interlok_ha_command_restarts_total": 0, "interlok_ha_hooks_open": 1, "interlok_ha_hooks_dropped_total": 0,
 		`interlok_ha_cache_in_flight{cache="FAILOVER_CACHE"}`: 1, `interlok_ha_heartbeats_dropped_total{cause="forged"}`: 0,
-		"interlok_ha_lease_seconds": 0.5, "interlok_ha_authenticated": 0, "interlok_ha_admin_connections": 1,
+		"interlok_ha_lease_seconds": 2, "interlok_ha_authenticated": 0, "interlok_ha_admin_connections": 1,
 	} {
 		if got, ok := master[name]; !ok || got != want {
 			t.Errorf("master: %s is %v (there: %v), want %v", name, got, ok, want)
@@ -131,8 +131,8 @@ func TestMetrics(t *testing.T) {
 			t.Errorf("master: %s is %v", name, master[name])
 		}
 	}
-	if left := master["interlok_ha_guard_seconds"]; left > 0.5 {
-		t.Errorf("the guard has %v s left of a lease of 0.5 s", left)
+	if left := master["interlok_ha_guard_seconds"]; left > 2 {
+		t.Errorf("the guard has %v s left of a lease of 2 s", left)
 	}
 	lag := 0
 	for name := range master {
