@@ -504,7 +504,7 @@ func (f *follower) listen(r *reader) error {
 		}
 		kind, body, err := r.next()
 		if err != nil {
-			return err
+			return slow(err)
 		}
 		switch kind {
 		case frameAck:
