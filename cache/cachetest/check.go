@@ -180,7 +180,7 @@ func (l *Lab) checkAcked(m *Instance) {
 		at := point{op.wrote, op.n}
 		for _, h := range op.holders {
 			if h.at.Epoch == op.wrote.of.Epoch && h.at.N < op.n {
-				l.failLocked("%q = %s, record %v, returned nil on %s while %s, in step, was at %v", op.key, brief([]byte(value)), at, op.in.Name, h.in.Name, h.at)
+				l.failLocked("%q = %s, record %v, returned nil on %s at %v (alone %v) while %s, in step, was at %v", op.key, brief([]byte(value)), at, op.in.Name, op.at, op.alone, h.in.Name, h.at)
 			}
 		}
 		if m.at.contains(at) {

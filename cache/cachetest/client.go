@@ -58,9 +58,10 @@ func (i *Instance) Put(ctx context.Context, name, key string, size int, inFlight
 	if size > len(value)+1 {
 		value += " " + string(slices.Repeat([]byte{'.'}, size-len(value)-1))
 	}
-	op := &operation{in: i, cache: name, key: key}
+	op := &operation{in: i, cache: name, key: key, alone: i.alone}
 	l.ops[value] = op
 	l.mu.Unlock()
+	before := i.inStep()
 	put := named.Put
 	if inFlight {
 		put = named.PutInFlight
@@ -68,7 +69,7 @@ func (i *Instance) Put(ctx context.Context, name, key string, size int, inFlight
 	err = put(ctx, key, []byte(value))
 	l.outcome(ctx, i, err)
 	if err == nil && !i.gone() {
-		i.acknowledged(op, named.Spec().Synchronous)
+		i.acknowledged(op, named.Spec().Synchronous, before)
 	}
 	return value, err
 }
@@ -90,23 +91,32 @@ func (l *Lab) outcome(ctx context.Context, i *Instance, err error) {
 	}
 }
 
-// acknowledged notes who must hold what was acknowledged.
-func (i *Instance) acknowledged(op *operation, sync bool) {
+// inStep is who is in step with this instance now.
+func (i *Instance) inStep() (list []*Instance) {
+	for _, f := range i.Cache.Status().Followers {
+		if p := i.lab.byID(f.Instance); p != nil && f.InStep {
+			list = append(list, p)
+		}
+	}
+	return list
+}
+
+// acknowledged notes who must hold what was acknowledged: who was in step when
+// the put returned, and before it began. Who came between may have come after
+// the put was let go, with nobody to wait for.
+func (i *Instance) acknowledged(op *operation, sync bool, before []*Instance) {
 	l := i.lab
-	status := i.Cache.Status()
 	var holders []holder
-	for _, f := range status.Followers {
-		if f.InStep {
-			if p := l.byID(f.Instance); p != nil {
-				holders = append(holders, holder{p, p.Cache.Pos()})
-			}
+	for _, p := range i.inStep() {
+		if slices.Contains(before, p) {
+			holders = append(holders, holder{p, p.Cache.Pos()})
 		}
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	op.returned = true
 	if sync {
-		op.acked, op.at, op.holders, op.alone = true, l.now(), holders, i.alone
+		op.acked, op.at, op.holders, op.alone = true, l.now(), holders, op.alone || i.alone
 	}
 }
 
