@@ -367,6 +367,16 @@ func TestSlowReader(t *testing.T) {
 	}
 }
 
+// A slave that takes everything and never says a word is dropped, and counted.
+func TestSilentSlave(t *testing.T) {
+	v := newVictimOn(t, hasty{})
+	c := v.dial(t)
+	c.Write(goodHello(nil))
+	go io.Copy(io.Discard, c)
+	await(t, "it is served", func() bool { return len(v.Status().Followers) == 1 })
+	await(t, "it is counted", func() bool { return v.Status().Counters.RefusedSlow == 1 })
+}
+
 // TestNeverGoes asks for what the master has, as a barrier does, and then says
 // no more. It must not keep its place for ever.
 func TestNeverGoes(t *testing.T) {
