@@ -78,6 +78,10 @@ func TestHealthCommand(t *testing.T) {
 		{"kill -KILL $$", "signal: killed"},
 	} {
 		t.Run(tt.script, func(t *testing.T) {
+			var before, after procTable // other tests may have left dead ones
+			if err := before.scan(); err != nil {
+				t.Fatal(err)
+			}
 			cfg := DefaultHealthConfig()
 			cfg.Command, cfg.Env = shell(tt.script), os.Environ()
 			check, err := newCheck(cfg)
@@ -96,12 +100,11 @@ func TestHealthCommand(t *testing.T) {
 			if err != nil && len(err.Error()) > 1000 {
 				t.Errorf("the error has %d bytes", len(err.Error()))
 			}
-			var table procTable
-			if err := table.scan(); err != nil {
+			if err := after.scan(); err != nil {
 				t.Fatal(err)
 			}
-			for _, p := range table.procs {
-				if p.ppid == os.Getpid() {
+			for _, p := range after.procs {
+				if was, ok := before.find(p.pid); p.ppid == os.Getpid() && (!ok || was.start != p.start) {
 					t.Errorf("a child is left: %+v", p)
 				}
 			}
