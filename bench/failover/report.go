@@ -210,6 +210,7 @@ func markdown(h header, all []*trial, m map[[2]string]*cell, missing []string) s
 	for _, f := range faults {
 		p("- **%s**: %s.\n", f.name, f.what)
 	}
+	p("\nEach comes at another moment between two heartbeats, the runs of one kind evenly over the first %.0f %% of that time: later, it would often slip behind the next one.\n", 100*latest)
 	p("\nWho acts writes the time every 5 ms. What acts, and when it begins:\n\n")
 	last := ""
 	for _, c := range list {
