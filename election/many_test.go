@@ -49,19 +49,23 @@ func TestTurnOfTheFirst(t *testing.T) {
 	}
 }
 
-// W₀ grows with the peers once they are many: all learn of a death at once.
+// W₀ grows with the peers once they are many: all learn of a death at once. And
+// it is more than twice as long as the group may wait to be read.
 func TestShortOfMany(t *testing.T) {
-	const many = 60
-	w, n, m := following(t)
-	for i := range byte(many) {
-		w.slave(i + 1).p.Flags |= heartbeat.FlagDrained
-	}
-	w.run(down)
-	n.step(election.Died{Obituary: m.obituary()})
-	n.until(claiming, delay)
-	// Each peer has 2 ms of it: more than the W₀ of a few.
-	least := (many + 1) * 2 * time.Millisecond
-	if took := n.until(master, delay); took < least || took > least+2*flight {
-		t.Errorf("opens %v after its claim, want %v", took, least)
+	for many, least := range map[int]time.Duration{
+		19: delay / 20, // as of a few
+		20: delay / 8,
+		70: 142 * time.Millisecond, // 2 ms for each peer
+	} {
+		w, n, m := following(t)
+		for i := range many {
+			w.slave(byte(i + 1)).p.Flags |= heartbeat.FlagDrained
+		}
+		w.run(down)
+		n.step(election.Died{Obituary: m.obituary()})
+		n.until(claiming, delay)
+		if took := n.until(master, delay); took < least || took > least+2*flight {
+			t.Errorf("%d peers: opens %v after its claim, want %v", many+1, took, least)
+		}
 	}
 }

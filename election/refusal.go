@@ -111,13 +111,20 @@ func (m *Machine) short() time.Duration {
 	if n := len(m.peers); n > fewPeers {
 		w = max(w, time.Duration(n)*perPeer)
 	}
+	if len(m.peers) > manyPeers {
+		w = max(w, m.t.Delay/8)
+	}
 	return min(w, m.t.Window)
 }
 
-// From how many peers on W₀ grows, and by how much for each.
+// From how many peers on W₀ grows, and by how much for each. What comes to the
+// group of a large cluster may be read D/20 late: from manyPeers on, well before
+// any reads so, W₀ is more than twice that. Two who claim at once then hear each
+// other, also where no unicast gets through.
 const (
-	fewPeers = 10
-	perPeer  = 2 * time.Millisecond
+	fewPeers  = 10
+	perPeer   = 2 * time.Millisecond
+	manyPeers = 20
 )
 
 // refusedWindow is how long a claim that rests on a refusal waits for objections.
