@@ -184,7 +184,7 @@ type Event struct {
 	Name  string               // that peer's name
 	Addr  netip.AddrPort       // where that peer's cache listens, if known: EventMaster, EventSeal, EventSilent
 	Addrs []netip.AddrPort     // EventBarrier: the caches to pull from
-	Epoch uint64               // in the 3.3 design, which has none: of EventBarrier its number
+	Epoch uint64               // EventSilent: of the followed master, else 0; in the 3.3 design, which has none: of EventBarrier its number
 	State heartbeat.State      // EventState: the new one
 
 	Position int // EventPosition, EventCollision: the place in the line

@@ -308,7 +308,11 @@ func (m *Machine) lookAfterPeers() {
 		if !p.silent && !p.left && !p.gone && silence > max(m.t.Lease, p.lease*4/5)/2 {
 			p.silent = true
 			if p.ever {
-				m.event(Event{Type: EventSilent, Peer: p.id, Name: p.name, Addr: p.cache})
+				e := Event{Type: EventSilent, Peer: p.id, Name: p.name, Addr: p.cache}
+				if p.id == m.follow.Instance {
+					e.Epoch = m.follow.Epoch
+				}
+				m.event(e)
 			}
 		}
 		return silence > 10*m.t.Down && p.id != m.follow.Instance && (m.fault == "" || !m.countsVotes(p))

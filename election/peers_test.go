@@ -203,6 +203,28 @@ func TestEpochJump(t *testing.T) {
 	}
 }
 
+// The followed master's silence is told with its epoch.
+func TestSilentMaster(t *testing.T) {
+	w, n, m := following(t)
+	other := w.slave(7)
+	w.run(2 * delay)
+	n.clear()
+	m.live, other.live = false, false
+	w.run(down * 3 / 4)
+	want := map[heartbeat.InstanceID]uint64{m.id(): m.p.Epoch, other.id(): 0}
+	for _, e := range n.events {
+		if e.Type == election.EventSilent {
+			if epoch, ok := want[e.Peer]; !ok || e.Epoch != epoch {
+				t.Errorf("event %+v, want epoch %d", e, epoch)
+			}
+			delete(want, e.Peer)
+		}
+	}
+	if len(want) > 0 {
+		t.Errorf("nothing told of %v", want)
+	}
+}
+
 func TestSilentPeers(t *testing.T) {
 	w, n, a, _ := reigning(t)
 	a.p.Cache = address(77)

@@ -374,7 +374,7 @@ func (n *Node) observe(e election.Event) {
 	case election.EventSilent:
 		if e.Addr.IsValid() {
 			n.probes.wants(e.Peer)
-			go n.probe(e.Peer, e.Addr)
+			go n.probe(e.Peer, e.Addr, e.Epoch > 0)
 		}
 	case election.EventPeerJoined, election.EventPeerLeft:
 		n.probes.heard(e.Peer)

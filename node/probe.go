@@ -48,28 +48,34 @@ func (p *probes) heard(peer heartbeat.InstanceID) {
 	delete(p.silent, peer)
 }
 
-// enter waits for the peer's turn, and reports whether it is still to be asked;
-// then leave must be called.
-func (p *probes) enter(peer heartbeat.InstanceID) bool {
-	p.slots <- struct{}{}
+// enter waits for the peer's turn, unless it is the followed master, and reports
+// whether it is still to be asked; then leave must be called.
+func (p *probes) enter(peer heartbeat.InstanceID, master bool) bool {
+	if !master {
+		p.slots <- struct{}{}
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	wanted := p.silent[peer]
 	delete(p.silent, peer)
 	if !wanted {
-		p.leave()
+		p.leave(master)
 	}
 	return wanted
 }
 
-func (p *probes) leave() { <-p.slots }
+func (p *probes) leave(master bool) {
+	if !master {
+		<-p.slots
+	}
+}
 
 // probe asks the host of a silent peer whether it refuses connections to it.
-func (n *Node) probe(peer heartbeat.InstanceID, addr netip.AddrPort) {
-	if !n.probes.enter(peer) {
+func (n *Node) probe(peer heartbeat.InstanceID, addr netip.AddrPort, master bool) {
+	if !n.probes.enter(peer, master) {
 		return
 	}
-	defer n.probes.leave()
+	defer n.probes.leave(master)
 	c, err := net.DialTimeout("tcp", addr.String(), n.s.Down()/4)
 	if errors.Is(err, syscall.ECONNREFUSED) {
 		_ = n.manager.Tell(election.Refused{Peer: peer})

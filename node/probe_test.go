@@ -17,7 +17,7 @@ func TestProbes(t *testing.T) {
 			id := heartbeat.InstanceID{byte(n)}
 			p.wants(id)
 			go func() {
-				if p.enter(id) {
+				if p.enter(id, false) {
 					entered <- id
 				}
 			}()
@@ -26,10 +26,16 @@ func TestProbes(t *testing.T) {
 		if n := len(entered); n != maxProbes {
 			t.Fatalf("%d are asked at once, want %d", n, maxProbes)
 		}
+		master := heartbeat.InstanceID{2 * maxProbes}
+		p.wants(master)
+		if !p.enter(master, true) {
+			t.Error("the followed master is not asked")
+		}
+		p.leave(true)
 		back := heartbeat.InstanceID{2*maxProbes - 1}
 		p.heard(back)
 		for range maxProbes {
-			p.leave()
+			p.leave(false)
 		}
 		synctest.Wait()
 		if n := len(entered); n != 2*maxProbes-1 {
