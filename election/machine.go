@@ -19,6 +19,7 @@ type Machine struct {
 	now     time.Duration // of the running step
 	started time.Duration
 	wakeAt  time.Duration
+	until   time.Duration // Guard.Until of the last Output
 	late    time.Duration // how late the running step came
 	out     Output
 	pool    []*heartbeat.Packet // packets of the running step, used again
@@ -244,6 +245,7 @@ func (m *Machine) flush() {
 		m.out.Save, m.out.SaveSeq = &s, m.disk.asked
 	}
 	m.out.Guard = m.guard()
+	m.until = m.out.Guard.Until
 	m.wakeAt = m.nextWake()
 	m.out.WakeAt = m.wakeAt
 }

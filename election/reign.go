@@ -65,7 +65,9 @@ func (m *Machine) guard() Guard {
 func (m *Machine) checkGuard() {
 	switch m.state {
 	case heartbeat.StateOpening, heartbeat.StateMaster, heartbeat.StateDraining:
-		if m.now >= m.leaseUntil() {
+		// What was told last counts too: when a clone of a voter falls silent its
+		// vote counts again, and a guard that ran out would open once more.
+		if m.now >= m.leaseUntil() || m.until > 0 && m.now >= m.until {
 			m.lose("the lease ran out", heartbeat.InstanceID{})
 		}
 	}
