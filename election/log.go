@@ -134,7 +134,8 @@ func (m *Machine) answerBehind(pe *peer, p *heartbeat.Packet) {
 func (m *Machine) newOpening() opening {
 	c := &m.claim
 	o := opening{sure: m.sure() || c.cold && m.disk.Reigned == 0, grewAt: m.now, at: m.log} // by what the voters told
-	if f := &m.follow; c.kind == claimHeir || f.over && m.resignedBy(f.Instance) && m.resigned.Epoch >= f.Epoch {
+	f := &m.follow
+	if last := max(f.Epoch, m.disk.Reigned); m.resigned.Epoch >= last && (c.kind == claimHeir || f.over && m.resignedBy(f.Instance)) {
 		o.sealed, o.resigned = m.resigned.Log, true
 	}
 	return o

@@ -83,6 +83,7 @@ type copyOf struct {
 	run    uint64         // numbers the reigns' ticks
 	member []member       // by node
 	lost   bool           // this opening told of a loss
+	gave   wlog           // what it gave up for another log, and kept as orphans
 	pull   uint64         // numbers the barriers
 	waits  int            // answers that are outstanding
 	to     *node          // the slave's master
@@ -201,6 +202,17 @@ func (n *node) cacheTick(run uint64) {
 	s.call(n, s.putEvery(), func() { n.cacheTick(run) })
 }
 
+// takeOver puts another copy's log in the place of this one. What only this one
+// had is kept as orphans, and told (cache.orphans).
+func (c *copyOf) takeOver(log wlog) (gives bool) {
+	gives = c.log.end > 0 && !log.contains(c.log.last(), c.log.end)
+	if gives {
+		c.gave = c.log
+	}
+	c.log = log
+	return gives
+}
+
 // frame takes in what the master wrote, and acknowledges it.
 func (n *node) frame(from *node, boot int, m member, epoch uint64, log wlog) {
 	c := &n.c
@@ -213,10 +225,10 @@ func (n *node) frame(from *node, boot int, m member, epoch uint64, log wlog) {
 		c.sure = max(c.sure, m.stamp+n.s.socketTimeout()*4/5)
 	}
 	if !log.pos().Less(c.took) {
-		if c.log.end > 0 && !log.contains(c.log.last(), c.log.end) {
+		if c.takeOver(log) {
 			n.s.rep.Cuts++
 		}
-		c.log, c.took = log, log.pos()
+		c.took = log.pos()
 	}
 	end, stamp, me := log.end, n.local(), n.boot
 	n.s.stream(n, from, func() { from.ack(n, me, boot, epoch, end, stamp) })
@@ -296,7 +308,7 @@ func (n *node) pullFrom(e election.Event) {
 					return
 				}
 				if c.log.pos().Less(log.pos()) {
-					c.log = log
+					c.takeOver(log)
 				}
 				if c.waits--; c.waits == 0 {
 					done()

@@ -54,6 +54,7 @@ func (c *checker) logOpened(n *node, epoch uint64) {
 		s.rep.Lost++
 		switch {
 		case !alone || !c.quorum() && !c.together(n, p.by, p.since): // a partition: two logs
+		case !c.quorum() && n.c.gave.contains(p.seg, p.n): // two logs, and it told which one it gave up
 		case !n.c.lost:
 			s.violate("S13", "%s opens at %v without record %d of epoch %d, and says nothing", n.spec.Name, pos, p.n, p.seg.epoch)
 		case c.quorum() && s.sc.PromoteWait < 0 && lost < s.sc.Quorum && !n.claim.forced:
