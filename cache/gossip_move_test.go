@@ -25,6 +25,12 @@ func (x *gossipNode) roam(to byte) {
 	x.gossip.move()
 }
 
+func (t *targets) has(a netip.AddrPort) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.addrs[a] != nil
+}
+
 // Who moves says goodbye from there, and comes back at once. If nobody hears
 // that, the others first have to find out that it is gone. Later it is one like
 // all: if it dies it is looked for.
@@ -46,11 +52,18 @@ func TestGossipMove(t *testing.T) {
 				gossipPass(3 * time.Second)
 				c.wantSees(1, 2)
 				for to := byte(13); to < 15; to++ {
+					was := c.host.addr()
 					n.setCut(to, tt.unmet > 0)
 					c.roam(to)
 					gossipPass(tt.unmet)
 					n.setCut(to, false)
 					gossipPass(tt.most)
+					if c.learn(was); !c.targets.has(was) {
+						t.Error("whoever has the old address now cannot be learnt of")
+					}
+					if c.learn(c.host.addr()); c.targets.has(c.host.addr()) {
+						t.Error("its own address is learnt")
+					}
 					c.wantSees(1, 2)
 					for _, x := range []*gossipNode{a, b} {
 						x.wantSees(1+2-x.cfg.Instance[0], 3)
@@ -62,9 +75,7 @@ func TestGossipMove(t *testing.T) {
 				c.die()
 				gossipPass(30 * time.Second)
 				a.wantSees(2)
-				before := len(a.host.dials())
-				gossipPass(10 * time.Minute)
-				if len(a.host.dials()) == before {
+				if !a.targets.has(c.host.addr()) {
 					t.Error("who moved and died is not looked for")
 				}
 				a.stop()
