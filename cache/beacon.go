@@ -186,9 +186,10 @@ func (b *beacon) append(d []byte) []byte {
 	d = binary.BigEndian.AppendUint16(d, uint16(size))
 	d = append(d, b.tag[:]...)
 	d = append(d, b.cfg.Instance[:]...)
-	ip := b.port.addr.Addr().As16()
+	at := b.port.addr()
+	ip := at.Addr().As16()
 	d = append(d, ip[:]...)
-	d = binary.BigEndian.AppendUint16(d, b.port.addr.Port())
+	d = binary.BigEndian.AppendUint16(d, at.Port())
 	if len(keys) > 0 {
 		d = append(d, beaconSum(keys[0].mac, d)...)
 	}

@@ -18,7 +18,8 @@ import (
 // gossipBeacon is a beacon of the cluster "test" with an address.
 func gossipBeacon(t testing.TB, id byte, keys ...byte) (*beacon, *[]netip.AddrPort) {
 	t.Helper()
-	p := &port{addr: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, id}), 7000), lines: newLimiter(zerolog.Nop())}
+	p := &port{lines: newLimiter(zerolog.Nop())}
+	p.now.Store(&bound{addr: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, id}), 7000)})
 	var learned []netip.AddrPort
 	b := newBeacon(&Config{Cluster: "test", Instance: InstanceID{id}, Beacon: &Beacon{}}, p, &counters{}, func(a netip.AddrPort) { learned = append(learned, a) })
 	if err := b.setKeys(gossipKeys(keys...)); err != nil {
@@ -84,7 +85,7 @@ func TestBeaconParse(t *testing.T) {
 		if why != tt.why || (err != nil) != tt.none {
 			t.Errorf("%s: %v, %v", tt.name, why, err)
 		}
-		if why == refuseNone && err == nil && (id != InstanceID{1} || addr != plain.port.addr) {
+		if why == refuseNone && err == nil && (id != InstanceID{1} || addr != plain.port.addr()) {
 			t.Errorf("%s: %v at %v", tt.name, id, addr)
 		}
 	}

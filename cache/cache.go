@@ -22,7 +22,6 @@ type Cache struct {
 	cfg     Config
 	sync    bool // one of the named caches is synchronous
 	port    *port
-	addr    netip.AddrPort
 	guard   *guard
 	gossip  *gossip
 	count   counters
@@ -95,8 +94,8 @@ func Open(cfg Config) (*Cache, error) {
 		return nil, err
 	}
 	c.port = newPort(listener, packets, len(cfg.Keys) > 0, &c.count, cfg.Log)
-	if c.addr, err = netip.ParseAddrPort(listener.Addr().String()); err != nil {
-		return nil, errors.Join(fmt.Errorf("cache: own address: %w", err), c.port.close())
+	if !c.Addr().IsValid() {
+		return nil, errors.Join(fmt.Errorf("cache: %v is no address to listen at", listener.Addr()), c.port.close())
 	}
 	if err := c.openGossip(); err != nil {
 		return nil, errors.Join(err, c.port.close())
@@ -104,15 +103,15 @@ func Open(cfg Config) (*Cache, error) {
 	return c, nil
 }
 
-// Addr is the TCP and UDP address of gossip and streams.
-func (c *Cache) Addr() netip.AddrPort { return c.addr }
+// Addr is the TCP and UDP address of gossip and streams; see [Cache.Move].
+func (c *Cache) Addr() netip.AddrPort { return c.port.now.Load().local }
 
 // Instance is the identity of this start.
 func (c *Cache) Instance() InstanceID { return c.cfg.Instance }
 
 // ListenerFile is a copy of the TCP listener, for another process that answers
 // there once this one is dead. The caller closes it.
-func (c *Cache) ListenerFile() (*os.File, error) { return listenerFile(c.port.listener) }
+func (c *Cache) ListenerFile() (*os.File, error) { return listenerFile(c.port.now.Load().listener) }
 
 // Run serves until ctx ends, and returns nil then. It may be called once.
 func (c *Cache) Run(ctx context.Context) error {

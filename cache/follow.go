@@ -139,7 +139,7 @@ func (c *Cache) dial(ctx context.Context, addr netip.AddrPort, h *hello, wait ti
 		}
 		defer c.forget(raw) // the secured one stands for it
 	}
-	h.cluster, h.instance, h.name, h.addr = clusterTag(c.cfg.Cluster), c.cfg.Instance, c.cfg.Name, c.addr.String()
+	h.cluster, h.instance, h.name, h.addr = clusterTag(c.cfg.Cluster), c.cfg.Instance, c.cfg.Name, c.Addr().String()
 	asked := time.Now()
 	_ = conn.SetDeadline(asked.Add(wait))
 	if _, err := conn.Write(append([]byte(streamMagic), frame(frameHello, h.marshal())...)); err != nil && !errors.Is(err, syscall.EPIPE) && !errors.Is(err, syscall.ECONNRESET) {

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net/netip"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/memberlist"
@@ -32,6 +31,9 @@ const (
 	// handoffDepth × maxDatagram × 2 queues is what a flood can fill.
 	handoffDepth = 512
 	leaveTimeout = 300 * time.Millisecond
+	// moveTimeout is the same where the instance lives on: without a goodbye the
+	// others refuse its other address for as long as they take it to be alive.
+	moveTimeout = 4 * gossipInterval
 	// leaveSend is for the datagram that memberlist says is sent when it has
 	// only taken it from its queue.
 	leaveSend = 10 * time.Millisecond
@@ -76,7 +78,7 @@ type gossip struct {
 	table   *memberTable
 	targets *targets
 	changed chan struct{} // the role did
-	ended   atomic.Bool
+	moved   chan struct{} // the port did
 }
 
 func newGossip(gc gossipConfig) (*gossip, error) {
@@ -84,16 +86,16 @@ func newGossip(gc gossipConfig) (*gossip, error) {
 	if cfg.Instance.IsZero() {
 		return nil, errors.New("cache: gossip: Instance is not set")
 	}
-	if !gc.port.addr.IsValid() {
-		return nil, fmt.Errorf("cache: gossip: %v is no address to tell others", gc.port.listener.Addr())
+	if !gc.port.addr().IsValid() {
+		return nil, fmt.Errorf("cache: gossip: %v is no address to tell others", gc.port.now.Load().listener.Addr())
 	}
 	g := &gossip{
 		gossipConfig: gc, tag: clusterTag(cfg.Cluster), self: cfg.Instance.String(),
 		bridge: &bridge{lines: gc.port.lines, count: gc.count},
-		table:  newMemberTable(cfg.Instance), changed: make(chan struct{}, 1),
+		table:  newMemberTable(cfg.Instance), changed: make(chan struct{}, 1), moved: make(chan struct{}, 1),
 	}
 	g.label = "ilha1." + hex.EncodeToString(g.tag[:])
-	g.targets = newTargets(cfg.Peers, gc.port.addr)
+	g.targets = newTargets(cfg.Peers, gc.port.addr())
 	var err error
 	if g.keyring, err = memberlist.NewKeyring(nil, nil); err != nil {
 		return nil, fmt.Errorf("cache: gossip: %w", err)
@@ -107,12 +109,12 @@ func newGossip(gc gossipConfig) (*gossip, error) {
 	return g, nil
 }
 
-func (g *gossip) config(t *transport) *memberlist.Config {
+func (g *gossip) config(d *delegate) *memberlist.Config {
 	c := memberlist.DefaultLANConfig()
 	c.Name = g.self // of this start: a name that was dead and is back confuses nobody
-	c.Transport = t
+	c.Transport = d.transport
 	c.Label = g.label
-	c.BindPort = int(g.port.addr.Port())
+	c.BindPort = int(g.port.addr().Port())
 	c.AdvertisePort = c.BindPort
 	c.Keyring = g.keyring
 	c.GossipVerifyIncoming, c.GossipVerifyOutgoing = true, true
@@ -120,7 +122,6 @@ func (g *gossip) config(t *transport) *memberlist.Config {
 	c.RequireNodeNames = true
 	c.DeadNodeReclaimTime = time.Second // else an address that changed is locked out
 	c.DelegateProtocolVersion, c.DelegateProtocolMin, c.DelegateProtocolMax = metaVersion, metaVersion, metaVersion
-	d := &delegate{gossip: g, transport: t}
 	c.Delegate, c.Events, c.Alive, c.Merge, c.Ping = d, d, d, d, d
 	c.Logger = g.bridge.logger()
 	c.TCPTimeout = streamTimeout
@@ -133,8 +134,30 @@ func (g *gossip) config(t *transport) *memberlist.Config {
 }
 
 // run takes part until ctx ends, says goodbye, and returns nil. It may be
-// called once.
+// called once. memberlist's address is for life; where the port has another, a
+// new life begins: the others see this instance go, and come back from there.
 func (g *gossip) run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	for {
+		if err := g.live(ctx, &wg); err != nil || ctx.Err() != nil {
+			return err
+		}
+		for _, m := range g.members() { // whoever is there says so again
+			at := g.table.gossipAddr(m.Instance)
+			g.table.gone(m.Instance, time.Now())
+			g.targets.learn(at, time.Now())
+		}
+	}
+}
+
+// live takes part until ctx ends or the port moves. What memberlist leaves
+// running goes on in wg.
+func (g *gossip) live(ctx context.Context, wg *sync.WaitGroup) error {
+	select {
+	case <-g.moved: // before this life
+	default:
+	}
 	t := newTransport(g.port, g.cfg.Network, g.label)
 	if !g.port.attach(t) {
 		_ = t.Shutdown()
@@ -143,7 +166,9 @@ func (g *gossip) run(ctx context.Context) error {
 		}
 		return errNoGossip
 	}
-	m, err := memberlist.Create(g.config(t))
+	defer g.port.detach()
+	d := &delegate{gossip: g, transport: t}
+	m, err := memberlist.Create(g.config(d))
 	if err != nil {
 		_ = t.Shutdown()
 		return fmt.Errorf("start gossip: %w", err)
@@ -153,21 +178,37 @@ func (g *gossip) run(ctx context.Context) error {
 	t.mu.Unlock()
 	inner, cancel := context.WithCancel(ctx)
 	defer cancel()
-	var wg sync.WaitGroup
-	wg.Go(func() { g.tell(inner) })
-	wg.Go(func() { g.rejoin(inner, m) })
-	wg.Go(func() { g.announce(inner, m) })
+	var parts sync.WaitGroup
+	parts.Go(func() { g.tell(inner) })
+	parts.Go(func() { g.rejoin(inner, m) })
+	parts.Go(func() { g.announce(inner, m) })
 	if g.beacon != nil {
-		wg.Go(func() { g.beacon.run(inner) })
+		parts.Go(func() { g.beacon.run(inner) })
 	}
-	<-ctx.Done()
+	timeout := leaveTimeout
+	select {
+	case <-ctx.Done():
+	case <-g.moved:
+		timeout = moveTimeout
+	}
+	cancel()
 	t.hangUp()
-	wg.Wait()
-	g.goodbye(m)
+	parts.Wait()
+	g.goodbye(m, timeout)
 	_ = m.Shutdown() // it has no errors of its own
-	g.ended.Store(true)
-	t.drain()
+	d.ended.Store(true)
+	_ = m.NumMembers() // it waits for the call of d that is under way
+	wg.Go(t.drain)
 	return nil
+}
+
+// move goes on at the address that the port has now. It does not block.
+func (g *gossip) move() {
+	g.targets.moved(g.port.addr())
+	select {
+	case g.moved <- struct{}{}:
+	default:
+	}
 }
 
 // announce publishes a changed role.
@@ -193,7 +234,7 @@ func (g *gossip) announce(ctx context.Context, m *memberlist.Memberlist) {
 // the instance. memberlist does not tell who gets to hear of a leave why.
 const byeSize = 1 + len(InstanceID{})
 
-func (g *gossip) goodbye(m *memberlist.Memberlist) {
+func (g *gossip) goodbye(m *memberlist.Memberlist, timeout time.Duration) {
 	there := g.members()
 	if len(there) == 0 {
 		return
@@ -203,7 +244,7 @@ func (g *gossip) goodbye(m *memberlist.Memberlist) {
 		a := memberlist.Address{Addr: g.table.gossipAddr(p.Instance).String(), Name: p.Instance.String()}
 		_ = m.SendToAddress(a, bye) // a hint: unheard, it costs the other a few vain dials
 	}
-	if err := m.Leave(leaveTimeout); err != nil {
+	if err := m.Leave(timeout); err != nil {
 		g.port.lines.log.Debug().Err(err).Msg("Gossip ended before everybody heard the goodbye")
 	}
 	time.Sleep(leaveSend)

@@ -88,11 +88,11 @@ func TestGossipBombs(t *testing.T) {
 	gossipLeaks(t)
 	a := gossipStart(t, hostNetwork{}, 1, nil)
 	defer a.stop()
-	b := gossipStart(t, hostNetwork{}, 2, gossipPeers(a.port.addr.String()))
+	b := gossipStart(t, hostNetwork{}, 2, gossipPeers(a.port.addr().String()))
 	defer b.stop()
 	gossipUntil(t, "both see each other", func() bool { return len(a.sees()) == 1 && len(b.sees()) == 1 })
 
-	u, err := net.Dial("udp", a.port.addr.String())
+	u, err := net.Dial("udp", a.port.addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -206,7 +206,7 @@ func TestGossipStreamBombs(t *testing.T) {
 				for range 8 {
 					wg.Go(func() {
 						for range 8 {
-							c, err := net.Dial("tcp", a.port.addr.String())
+							c, err := net.Dial("tcp", a.port.addr().String())
 							if err != nil {
 								continue
 							}
@@ -233,7 +233,7 @@ func TestGossipStreamBombs(t *testing.T) {
 			}
 			t.Logf("heap +%d KiB, %+v", growth>>10, a.count.snapshot())
 			b := gossipStart(t, hostNetwork{}, 2, func(c *Config) {
-				c.Keys, c.Peers = gossipKeys(tt.keys...), []string{a.port.addr.String()}
+				c.Keys, c.Peers = gossipKeys(tt.keys...), []string{a.port.addr().String()}
 			})
 			defer goodbyes.Go(b.stop)
 			gossipUntil(t, "an honest one comes in afterwards", func() bool { return len(a.sees()) == 1 && len(b.sees()) == 1 })

@@ -39,11 +39,11 @@ const (
 
 // targets are the addresses to join.
 type targets struct {
-	self netip.AddrPort
 	wake chan struct{}
 
 	mu    sync.Mutex // guards what follows
-	peers []*target  // of the configuration
+	self  netip.AddrPort
+	peers []*target // of the configuration
 	addrs map[netip.AddrPort]*target
 }
 
@@ -67,11 +67,14 @@ func newTargets(peers []string, self netip.AddrPort) *targets {
 
 // learn takes an address that somebody told of: a new one is tried at once.
 func (t *targets) learn(a netip.AddrPort, now time.Time) {
-	if ip := a.Addr(); !ip.IsValid() || ip.IsUnspecified() || ip.IsMulticast() || a.Port() == 0 || a == t.self {
+	if ip := a.Addr(); !ip.IsValid() || ip.IsUnspecified() || ip.IsMulticast() || a.Port() == 0 {
 		return
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if a == t.self {
+		return
+	}
 	known := t.addrs[a]
 	if known == nil {
 		t.add(a, now, now)
@@ -104,6 +107,14 @@ func (t *targets) add(a netip.AddrPort, now, next time.Time) {
 	}
 	t.addrs[a] = &target{addr: a, since: now, next: next}
 	t.poke()
+}
+
+// moved notes that this instance has another address.
+func (t *targets) moved(self netip.AddrPort) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.self = self
+	delete(t.addrs, self)
 }
 
 // forget drops an address that is joined, or not to be.
@@ -215,7 +226,7 @@ func (g *gossip) join(ctx context.Context, m *memberlist.Memberlist, x *target) 
 	}
 	joined := true
 	for _, a := range addrs {
-		if a == g.port.addr || g.table.hasAddr(a) || ctx.Err() != nil {
+		if a == g.port.addr() || g.table.hasAddr(a) || ctx.Err() != nil {
 			continue
 		}
 		// A name is required, and not looked at for a join.

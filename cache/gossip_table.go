@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/memberlist"
@@ -83,6 +84,7 @@ func (t *memberTable) put(m member, at netip.AddrPort) {
 	}
 	t.known[m.Instance] = &known{member: m, gossip: at, there: true}
 	t.addrs[at]++
+	delete(t.byes, m.Instance) // it only moved
 	t.tell(m.Instance).changed = true
 }
 
@@ -238,6 +240,7 @@ func (g *gossip) tell(ctx context.Context) {
 type delegate struct {
 	gossip    *gossip
 	transport *transport
+	ended     atomic.Bool // what memberlist says from now on is of the past
 }
 
 var (
@@ -251,7 +254,7 @@ var (
 // NodeMeta implements memberlist.Delegate.
 func (d *delegate) NodeMeta(int) []byte {
 	g := d.gossip
-	m := meta{Tag: g.tag, Port: g.port.addr.Port(), Name: g.cfg.Name}
+	m := meta{Tag: g.tag, Port: g.port.addr().Port(), Name: g.cfg.Name}
 	if g.role != nil {
 		m.Master, m.Reign = g.role()
 	}
@@ -320,7 +323,7 @@ func (d *delegate) NotifyMerge(nodes []*memberlist.Node) error {
 // NotifyJoin implements memberlist.EventDelegate.
 func (d *delegate) NotifyJoin(n *memberlist.Node) {
 	g := d.gossip
-	if n.Name == g.self || g.ended.Load() {
+	if n.Name == g.self || d.ended.Load() {
 		return
 	}
 	if m, at, err := g.member(n); err == nil {
@@ -336,7 +339,7 @@ func (d *delegate) NotifyUpdate(n *memberlist.Node) { d.NotifyJoin(n) }
 func (d *delegate) NotifyLeave(n *memberlist.Node) {
 	g := d.gossip
 	id, ok := parseInstance(n.Name)
-	if !ok || g.ended.Load() {
+	if !ok || d.ended.Load() {
 		return
 	}
 	now := time.Now()

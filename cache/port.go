@@ -47,37 +47,64 @@ const (
 // port is the TCP and the UDP socket that gossip and streams share. It sorts
 // what comes in.
 type port struct {
-	listener net.Listener
-	packets  net.PacketConn
-	addr     netip.AddrPort // as told to others, without a zone
-	zone     string         // of addr, if it is an IPv6 one of the link
-	keyed    atomic.Bool    // gossip is encrypted
+	now      atomic.Pointer[bound]
+	keyed    atomic.Bool // gossip is encrypted
 	count    *counters
 	lines    *limiter
 	unsorted *limit
-	ready    chan struct{} // closed when gossip is there
+	ready    chan struct{} // closed when gossip is there for the first time
 
-	mu     sync.Mutex // guards what follows
+	mu     sync.Mutex // guards what follows, and changes of now
 	gossip *transport // nil: nobody is there to hear it
 	ended  bool
 }
 
+// bound are the sockets of one address.
+type bound struct {
+	listener net.Listener
+	packets  net.PacketConn
+	local    netip.AddrPort
+	addr     netip.AddrPort // as told to others, without a zone
+	zone     string         // of addr, if it is an IPv6 one of the link
+}
+
+func newBound(l net.Listener, p net.PacketConn) *bound {
+	b := &bound{listener: l, packets: p}
+	if a, err := netip.ParseAddrPort(l.Addr().String()); err == nil {
+		b.local, b.zone, b.addr = a, a.Addr().Zone(), unzoned(advertised(a))
+	}
+	return b
+}
+
+func (b *bound) close() error { return errors.Join(b.listener.Close(), b.packets.Close()) }
+
 // newPort takes both sockets over. keyed says that gossip is encrypted.
 func newPort(l net.Listener, p net.PacketConn, keyed bool, count *counters, log zerolog.Logger) *port {
-	pt := &port{listener: l, packets: p, count: count, lines: newLimiter(log), unsorted: newLimit(maxUnsorted), ready: make(chan struct{})}
+	pt := &port{count: count, lines: newLimiter(log), unsorted: newLimit(maxUnsorted), ready: make(chan struct{})}
+	pt.now.Store(newBound(l, p))
 	pt.keyed.Store(keyed)
-	if a, err := netip.ParseAddrPort(l.Addr().String()); err == nil {
-		pt.zone = a.Addr().Zone()
-		pt.addr = unzoned(advertised(a))
-	}
 	return pt
+}
+
+// addr is the address that others are told, without a zone.
+func (p *port) addr() netip.AddrPort { return p.now.Load().addr }
+
+// move puts other sockets in the place of those that are there.
+func (p *port) move(to *bound) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.ended {
+		return errors.Join(ErrClosed, to.close())
+	}
+	_ = p.now.Swap(to).close()
+	return nil
 }
 
 // Addresses of one link are told without their zone, which means something to
 // this host alone, and used with ours.
 func (p *port) zoned(a netip.AddrPort) netip.AddrPort {
 	if a.Addr().Is6() && a.Addr().IsLinkLocalUnicast() && a.Addr().Zone() == "" {
-		return netip.AddrPortFrom(a.Addr().WithZone(p.zone), a.Port())
+		return netip.AddrPortFrom(a.Addr().WithZone(p.now.Load().zone), a.Port())
 	}
 	return a
 }
@@ -87,7 +114,7 @@ func unzoned(a netip.AddrPort) netip.AddrPort {
 }
 
 // close gives up the sockets of a port that was never run.
-func (p *port) close() error { return errors.Join(p.listener.Close(), p.packets.Close()) }
+func (p *port) close() error { return p.now.Load().close() }
 
 // run accepts and receives until ctx ends, and returns nil then, with both
 // sockets closed. onStream gets each stream, whose first byte can still be
@@ -107,19 +134,19 @@ func (p *port) run(ctx context.Context, onStream func(net.Conn)) error {
 		receiveErr = p.receive(ctx)
 	})
 	<-ctx.Done()
-	_ = p.listener.Close()
-	p.end()
-	_ = p.packets.Close()
+	p.mu.Lock()
+	p.ended = true
+	last, gossip := p.now.Load(), p.gossip
+	p.mu.Unlock()
+	_ = last.listener.Close()
+	gossip.left()
+	_ = last.packets.Close()
 	wg.Wait()
 	return errors.Join(acceptErr, receiveErr)
 }
 
-// end lets no more gossip in, and waits for the one there to leave.
-func (p *port) end() {
-	p.mu.Lock()
-	p.ended = true
-	t := p.gossip
-	p.mu.Unlock()
+// left waits for gossip to leave, if there is any.
+func (t *transport) left() {
 	if t == nil {
 		return
 	}
@@ -139,8 +166,19 @@ func (p *port) attach(t *transport) bool {
 		return false
 	}
 	p.gossip = t
-	close(p.ready)
+	select {
+	case <-p.ready:
+	default:
+		close(p.ready)
+	}
 	return true
+}
+
+// detach makes room for the next, which has another address.
+func (p *port) detach() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.gossip = nil
 }
 
 // awaited is the transport, which at start may take a moment.
@@ -187,16 +225,19 @@ func (p *port) accept(ctx context.Context, onStream func(net.Conn)) error {
 	defer wg.Wait()
 	var fails int
 	for {
-		conn, err := p.listener.Accept()
+		b := p.now.Load()
+		conn, err := b.listener.Accept()
 		switch {
 		case ctx.Err() != nil:
 			if err == nil {
 				_ = conn.Close()
 			}
 			return nil
+		case err != nil && p.now.Load() != b:
+			continue
 		case err != nil:
 			if !p.failing(ctx, "accept", err, fails) {
-				return fmt.Errorf("accept on %v: %w", p.listener.Addr(), err)
+				return fmt.Errorf("accept on %v: %w", b.local, err)
 			}
 			fails++
 			continue
@@ -264,7 +305,11 @@ func (p *port) receive(ctx context.Context) error {
 	bucket := bucket{left: gossipBurst, last: time.Now()}
 	var fails int
 	for {
-		n, from, err := p.packets.ReadFrom(buf)
+		b := p.now.Load()
+		n, from, err := b.packets.ReadFrom(buf)
+		if err != nil && p.now.Load() != b {
+			continue
+		}
 		if err != nil {
 			if ctx.Err() != nil && errors.Is(err, net.ErrClosed) {
 				return nil
@@ -273,7 +318,7 @@ func (p *port) receive(ctx context.Context) error {
 				if ctx.Err() != nil {
 					return nil
 				}
-				return fmt.Errorf("receive on %v: %w", p.packets.LocalAddr(), err)
+				return fmt.Errorf("receive on %v: %w", b.local, err)
 			}
 			fails++
 			continue

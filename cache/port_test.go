@@ -81,7 +81,7 @@ func TestPortSorts(t *testing.T) {
 	l, p := gossipListen(t)
 	pt, streams, _ := gossipRunPort(t, l, p)
 	for _, first := range []string{"ILH0 and more", "\x16\x03\x01"} {
-		c := gossipDial(t, pt.addr)
+		c := gossipDial(t, pt.addr())
 		if _, err := c.Write([]byte(first)); err != nil {
 			t.Fatal(err)
 		}
@@ -104,7 +104,7 @@ func TestPortSorts(t *testing.T) {
 		{"\xff", pt.count.RefusedMalformed.Load},
 		{"\xf4\x01x\x00", func() uint64 { return 1 }}, // gossip is not there
 	} {
-		c := gossipDial(t, pt.addr)
+		c := gossipDial(t, pt.addr())
 		if _, err := c.Write([]byte(tt.first)); err != nil {
 			t.Fatal(err)
 		}
@@ -270,17 +270,17 @@ func TestPortEndsWithStreams(t *testing.T) {
 			c.Close()
 		})
 	}()
-	if _, err := gossipDial(t, pt.addr).Write([]byte("I")); err != nil {
+	if _, err := gossipDial(t, pt.addr()).Write([]byte("I")); err != nil {
 		t.Fatal(err)
 	}
 	<-in
-	silent := gossipDial(t, pt.addr)
+	silent := gossipDial(t, pt.addr())
 	cancel()
 	if _, err := silent.Read(make([]byte, 1)); err == nil {
 		t.Error("a silent connection got something")
 	}
 	gossipUntil(t, "the port listens no more", func() bool {
-		c, err := net.Dial("tcp", pt.addr.String())
+		c, err := net.Dial("tcp", pt.addr().String())
 		if err == nil {
 			c.Close()
 		}

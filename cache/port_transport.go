@@ -113,10 +113,11 @@ func (t *transport) own(c *headed, closed func()) {
 
 // FinalAdvertiseAddr implements memberlist.Transport.
 func (t *transport) FinalAdvertiseAddr(string, int) (net.IP, int, error) {
-	if !t.port.addr.IsValid() {
+	a := t.port.addr()
+	if !a.IsValid() {
 		return nil, 0, errors.New("the port has no address")
 	}
-	return t.port.addr.Addr().AsSlice(), int(t.port.addr.Port()), nil
+	return a.Addr().AsSlice(), int(a.Port()), nil
 }
 
 // WriteTo implements memberlist.Transport.
@@ -137,7 +138,7 @@ func (t *transport) WriteToAddress(b []byte, a memberlist.Address) (time.Time, e
 		return time.Time{}, errLeft
 	default:
 	}
-	_, err = t.port.packets.WriteTo(b, net.UDPAddrFromAddrPort(t.port.zoned(to)))
+	_, err = t.port.now.Load().packets.WriteTo(b, net.UDPAddrFromAddrPort(t.port.zoned(to)))
 	return time.Now(), err
 }
 

@@ -12,7 +12,7 @@ func (c *Cache) Status() Status {
 	defer c.mu.Unlock()
 	now := c.quiet()
 	s := Status{
-		Instance: c.cfg.Instance, Name: c.cfg.Name, Addr: c.addr, Master: c.leading,
+		Instance: c.cfg.Instance, Name: c.cfg.Name, Addr: c.Addr(), Master: c.leading,
 		Reign: c.own.reign(), Pos: c.own.pos(), Members: members, RingBytes: c.own.ring.bytes, Counters: c.counters(),
 	}
 	for _, t := range c.own.tables {

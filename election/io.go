@@ -88,6 +88,9 @@ type (
 	// cache was promised to it. A master raises its own above it.
 	Reigned struct{ Epoch uint64 }
 
+	// CacheAt says that the cache listens at another address from now on.
+	CacheAt struct{ Addr netip.AddrPort }
+
 	// Handover asks the master to give its role to a peer: To, or, when zero,
 	// the best one. NoClaimFor keeps this instance from claiming afterwards.
 	Handover struct {
@@ -131,6 +134,7 @@ func (Died) input()           {}
 func (Refused) input()        {}
 func (Stream) input()         {}
 func (Reigned) input()        {}
+func (CacheAt) input()        {}
 func (Handover) input()       {}
 func (Request) input()        {}
 func (Drain) input()          {}

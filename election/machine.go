@@ -164,6 +164,10 @@ func (m *Machine) Step(now time.Duration, in Input) Output {
 		m.stream(in)
 	case Reigned:
 		m.learnEpochs(&heartbeat.Packet{MaxEpoch: min(in.Epoch, heartbeat.MaxEpoch)})
+	case CacheAt:
+		m.cfg.Cache = in.Addr
+		m.cfg.Loopback = m.cfg.Loopback && in.Addr.Addr().IsLoopback()
+		m.extra(heartbeat.KindHeartbeat) // whoever follows this one dials
 	case Handover:
 		m.orderHandover(in)
 	case Request:

@@ -481,6 +481,17 @@ var logRows = map[string]func(*testing.T){
 			t.Errorf("reigns under epoch %d after %q, want one above %d", now, n.told(), was+41)
 		}
 	},
+	"T77": func(t *testing.T) {
+		w, n, _, _ := reigning(t)
+		w.run(delay / 2)
+		n.clear()
+		at := netip.MustParseAddrPort("10.9.9.9:99")
+		n.step(election.CacheAt{Addr: at})
+		n.want(master, "heartbeat", "", true)
+		if p := n.last(heartbeat.KindHeartbeat); p.Cache != at {
+			t.Errorf("tells that the cache is at %v, want %v", p.Cache, at)
+		}
+	},
 }
 
 // lostEvent is the one cache.lost that was told.

@@ -34,7 +34,7 @@ func (n *Node) openCache(own netip.Addr) (err error) {
 	}
 	if !bind.Addr().IsValid() {
 		bind = netip.AddrPortFrom(own, bind.Port())
-		n.own = own
+		n.own.Store(&own)
 	}
 	cfg := cache.Config{
 		Cluster: n.s.Cluster, Name: n.s.Name, Instance: cache.InstanceID(n.id), Bind: bind,

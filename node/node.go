@@ -95,8 +95,9 @@ type Node struct {
 	profiler  *profiler.Profiler
 	metrics   *metrics.Plugin
 	steps     *steps
-	own       netip.Addr    // of this host at the start, if the cache listens there for lack of another
-	reign     atomic.Uint64 // epoch under which the work was opened last
+	own       atomic.Pointer[netip.Addr] // the multicast's, where the cache listens; nil: it is told another
+	moved     chan struct{}              // the multicast has another
+	reign     atomic.Uint64              // epoch under which the work was opened last
 	renewals  renewals
 	reloads   struct{ done, failed atomic.Uint64 }
 	ending    ending
@@ -136,7 +137,7 @@ func New(o Options) (n *Node, err error) {
 	if err := CheckPlugins(s, o.Plugins); err != nil {
 		return nil, err
 	}
-	made := &Node{o: o, s: s, started: time.Now(), missed: map[string]bool{}, probes: newProbes()}
+	made := &Node{o: o, s: s, started: time.Now(), missed: map[string]bool{}, moved: make(chan struct{}, 1), probes: newProbes()}
 	n = made
 	defer func() {
 		if err != nil {
@@ -246,7 +247,7 @@ func (n *Node) openNetwork() (err error) {
 	log.Info().Msg("Creating listener...")
 	conn, err := mcast.Open(mcast.Config{
 		Group: s.Network.Group, Port: s.Network.Port, Interface: s.Network.Interface,
-		TTL: s.Network.TTL, RequirePort: len(s.Network.Peers) > 0, Rest: s.Election.Delay / 20, Log: log,
+		TTL: s.Network.TTL, RequirePort: len(s.Network.Peers) > 0, Rest: s.Election.Delay / 20, Moved: n.noteMove, Log: log,
 	})
 	if err != nil {
 		return err
@@ -328,6 +329,7 @@ func (n *Node) Run(ctx context.Context) error {
 	serve("API", n.admin.Run)
 	serve("work", n.work.Run)
 	serve("reload", n.reloading)
+	serve("address", n.moving)
 	if n.health != nil {
 		serve("health", n.health.Run)
 	}

@@ -69,7 +69,7 @@ func (n *Node) openGroup() (host string, own netip.Addr, err error) {
 	conn, err := mcast.Open(mcast.Config{
 		Group: p.Group, Port: p.Port, Interface: n.s.Network.Interface, TTL: n.s.Network.TTL,
 		LeavePort: true, // a Java instance of this host binds to it
-		Log:       n.o.Log,
+		Moved:     n.noteMove, Log: n.o.Log,
 	})
 	if err != nil {
 		return "", netip.Addr{}, err

@@ -126,8 +126,8 @@ func (n *Node) alarms(v election.View) (list []string) {
 	if v.Isolated {
 		list = append(list, "no peer is heard any more; if they are really gone: promote --force")
 	}
-	if n.own.IsValid() && n.direct == nil && n.conn.LocalAddr().Addr() != n.own {
-		list = append(list, "the network interface has another address than "+n.own.String()+", where its cache still listens: start this instance again")
+	if own := n.own.Load(); own != nil && n.direct == nil && n.conn.LocalAddr().Addr() != *own {
+		list = append(list, "the network interface has another address than "+own.String()+", and the cache does not listen at that one yet: the log says why")
 	}
 	if n.positions() { // a name says no more than host and port
 		if v.Unhealthy && !isMaster(v.State) { // and nobody else sees it

@@ -36,7 +36,9 @@ type Config struct {
 	// when what is wanted comes more often than that; 0 = not at all. Linux only.
 	// What comes to the unicast socket is always read at once.
 	Rest time.Duration
-	Log  zerolog.Logger
+	// Moved, if not nil, is called after the address has changed. It must not block.
+	Moved func()
+	Log   zerolog.Logger
 }
 
 func (cfg *Config) validate() error {

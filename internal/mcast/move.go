@@ -87,6 +87,9 @@ func (c *Conn) move(ctx context.Context, s *sockets, to Interface) error {
 		case err == nil:
 			c.cfg.Log.Warn().Str("interface", to.Name).Stringer("address", next.local).Stringer("before", s.local).
 				Msg("The network interface has another address; going on with it")
+			if c.cfg.Moved != nil {
+				c.cfg.Moved()
+			}
 			return nil
 		case !told:
 			told = true

@@ -115,7 +115,8 @@ func (p *play) master() int {
 	return 0
 }
 
-// whole waits until one instance reigns, all follow it, and messages flow.
+// whole waits until one instance reigns, all follow it, messages flow, and the
+// caches are in step.
 func (p *play) whole(within time.Duration) {
 	p.t.Helper()
 	from := time.Now()
@@ -135,6 +136,10 @@ func (p *play) whole(within time.Duration) {
 	took := time.Since(from)
 	done := p.m.Sink.UpTo()
 	lab.Wait(p.t, "messages to flow", soon, func() bool { return p.m.Sink.UpTo() >= done+20 })
+	lab.Wait(p.t, "all caches to be in step", soon, func() bool {
+		s, err := master.Status()
+		return err == nil && len(s.Cache.InSync) == nodes-1
+	})
 	if within != soon {
 		p.worst = max(p.worst, took)
 		p.t.Logf("    one master after %v, and messages flow after %v", took.Round(time.Millisecond), time.Since(from).Round(time.Millisecond))

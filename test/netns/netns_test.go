@@ -166,7 +166,7 @@ func TestCardDown(t *testing.T) {
 }
 
 // TestAnotherAddress gives the master's card another address, and then a slave's:
-// both are heard from it, without a restart.
+// both are heard from it, and so is the cache, without a restart.
 func TestAnotherAddress(t *testing.T) {
 	t.Parallel()
 	for _, quorum := range []int{0, 2} {
@@ -186,10 +186,10 @@ func TestAnotherAddress(t *testing.T) {
 						return false
 					})
 				}
-				c.Settled(2 * soon)
-				i.WaitStatus("says that it should be started again", soon, func(s admin.Status) bool {
-					return slices.ContainsFunc(s.Alarms, func(a string) bool { return strings.Contains(a, "start this instance again") })
-				})
+				if now := c.Settled(2 * soon); now != m {
+					t.Errorf("%s is master, want %s as before", now.Name, m.Name)
+				}
+				carried(t, c, "at "+next)
 				if s := i.MustStatus(); reigns(s) && !strings.HasPrefix(s.Master.Address, next+":") {
 					t.Errorf("the master says that it is at %s, want %s", s.Master.Address, next)
 				}
@@ -197,6 +197,30 @@ func TestAnotherAddress(t *testing.T) {
 			if quorum > 0 {
 				c.NoOverlap()
 			}
+		})
+	}
+}
+
+// carried puts at the master, which has all slaves in step again, and wants all
+// to hold it.
+func carried(t *testing.T, c *lab.Cluster, key string) {
+	t.Helper()
+	others := len(c.Others(nil)) - 1
+	var m *lab.Instance
+	lab.Wait(t, "all are in step", 2*soon, func() bool {
+		for _, i := range c.Others(nil) {
+			if s, err := i.Status(); err == nil && reigns(s) && len(s.Cache.InSync) == others {
+				m = i
+				return true
+			}
+		}
+		return false
+	})
+	c.Do("cache", "put", key, "v", "--instance", m.Name)
+	for _, i := range c.Others(nil) {
+		lab.Wait(t, i.Name+" holds "+key, 2*soon, func() bool { return c.CLI("cache", "get", key, "--instance", i.Name).Code == 0 })
+		i.WaitStatus("has no alarm about its address", soon, func(s admin.Status) bool {
+			return !slices.ContainsFunc(s.Alarms, func(a string) bool { return strings.Contains(a, "address") })
 		})
 	}
 }

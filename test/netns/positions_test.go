@@ -65,3 +65,30 @@ func TestPositionsPartition(t *testing.T) {
 		m = next
 	}
 }
+
+// TestPositionsAnotherAddress does the same as TestAnotherAddress: here no
+// heartbeat tells where a cache is, only gossip does.
+func TestPositionsAnotherAddress(t *testing.T) {
+	t.Parallel()
+	const timeout = 3 * time.Second
+	w := newNetwork(t, 3)
+	c := lab.NewPings(t, false, "failover.ping.interval.seconds="+(timeout/5).String(), "failover.instance.timeout.seconds="+timeout.String())
+	var all []*lab.Instance
+	for i := 1; i <= 3; i++ {
+		all = append(all, c.Run(lab.Run{
+			Name: fmt.Sprintf("n%d", i), Interface: "eth0", Prefix: []string{"ip", "netns", "exec", w.space(i)},
+			Command: []string{"sleep", "1000"},
+		}))
+	}
+	m, line := c.SettledLine(all...)
+	carried(t, c, "before")
+	for _, i := range []*lab.Instance{m, line[0]} {
+		next := fmt.Sprintf("%s.%d", subnet, 100+number(i))
+		w.readdress(number(i), next)
+		i.WaitLog("The cache listens at the interface's other address", 1, soon)
+		carried(t, c, "at "+next)
+		if now, _ := c.SettledLine(all...); now != m {
+			t.Errorf("%s is master, want %s as before", now.Name, m.Name)
+		}
+	}
+}
