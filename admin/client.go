@@ -10,6 +10,9 @@ import (
 	"iter"
 	"net"
 	"net/http"
+	"path/filepath"
+	"strings"
+	"sync"
 	"time"
 )
 
@@ -21,15 +24,18 @@ const answerTimeout = 5 * time.Second
 const maxAnswer = 16 << 20
 
 // Client speaks to one instance. It holds no connection between calls, so there
-// is nothing to close. Safe for concurrent use.
+// is nothing to close. What has no deadline of its own takes as long as the
+// instance needs; one that shows no sign of life for 5 s is an [Error] of
+// KindNotReached. Safe for concurrent use.
 type Client struct {
-	path string
-	http *http.Client
+	path     string
+	http     *http.Client
+	patience time.Duration // for a sign of life of an instance that is at work on an order
 }
 
 // NewClient makes a client of the socket under path. Nothing is dialled yet.
 func NewClient(path string) *Client {
-	return &Client{path: path, http: &http.Client{
+	return &Client{path: path, patience: answerTimeout, http: &http.Client{
 		Transport: &http.Transport{
 			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 				return (&net.Dialer{Timeout: answerTimeout}).DialContext(ctx, "unix", path)
@@ -42,6 +48,9 @@ func NewClient(path string) *Client {
 
 // Path is the socket's.
 func (c *Client) Path() string { return c.path }
+
+// name is that of the socket, which is the instance's.
+func (c *Client) name() string { return strings.TrimSuffix(filepath.Base(c.path), socketSuffix) }
 
 // Status asks what the instance knows.
 func (c *Client) Status(ctx context.Context) (Status, error) {
@@ -105,7 +114,7 @@ func (c *Client) Events(ctx context.Context) iter.Seq2[Event, error] {
 
 // call sends one request and reads its answer.
 func (c *Client) call(ctx context.Context, method, path string, body, answer any) error {
-	// An order waits for the instance, which knows how long; a question does not.
+	// An order takes as long as the instance needs; a question does not.
 	if _, ok := ctx.Deadline(); !ok && method == http.MethodGet {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, answerTimeout)
@@ -146,7 +155,7 @@ func (c *Client) send(ctx context.Context, method, path string, body io.Reader, 
 	for name, values := range header {
 		req.Header[name] = values
 	}
-	resp, err := c.http.Do(req)
+	resp, err := c.alive(req)
 	if err != nil {
 		return nil, c.lost(err)
 	}
@@ -169,13 +178,77 @@ func (c *Client) send(ctx context.Context, method, path string, body io.Reader, 
 	return nil, e
 }
 
+// errSilent says that an instance gave no sign of life while it had an order.
+var errSilent = errors.New("no sign of life")
+
+// alive sends a request that may take as long as the instance needs, if it
+// lives: for one that stands still a caller would wait for ever.
+func (c *Client) alive(req *http.Request) (*http.Response, error) {
+	ctx, cancel := context.WithCancelCause(req.Context())
+	watching, answered := context.WithCancel(ctx)
+	var watch sync.WaitGroup
+	watch.Go(func() {
+		for watching.Err() == nil {
+			select {
+			case <-watching.Done():
+			case <-time.After(c.patience / 5):
+				if !c.lives(watching) {
+					cancel(errSilent)
+				}
+			}
+		}
+	})
+	resp, err := c.http.Do(req.WithContext(ctx))
+	answered()
+	watch.Wait()
+	if err != nil {
+		if errors.Is(context.Cause(ctx), errSilent) {
+			err = errSilent
+		}
+		cancel(nil)
+		return nil, err
+	}
+	resp.Body = answer{resp.Body, func() { cancel(nil) }}
+	return resp, nil
+}
+
+// lives reports whether the instance answers anything at all.
+func (c *Client) lives(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, c.patience)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodHead, "http://instance/healthz", nil)
+	if err != nil {
+		return true // never: the address is a constant
+	}
+	resp, err := c.http.Do(req)
+	if err == nil {
+		resp.Body.Close()
+	}
+	return !errors.Is(err, context.DeadlineExceeded) // whoever hung up is told of by the order's own connection
+}
+
+// answer is a body that frees what its request held.
+type answer struct {
+	io.ReadCloser
+	free func()
+}
+
+func (a answer) Close() error {
+	defer a.free()
+	return a.ReadCloser.Close()
+}
+
 // lost tells a caller who hung up from an instance that did.
 func (c *Client) lost(err error) error {
 	switch {
 	case errors.Is(err, context.Canceled):
 		return fmt.Errorf("given up: %w", err)
+	case errors.Is(err, errSilent):
+		return &Error{Kind: KindNotReached, Detail: fmt.Sprintf("%s gives no sign of life: no answer in %v on %s", c.name(), c.patience, c.path),
+			Mend: "is its process stopped (kill -CONT lets it go on), or the machine overloaded? It may still carry the order out then", Err: err}
 	case errors.Is(err, context.DeadlineExceeded):
-		return &Error{Kind: KindNotReached, Detail: fmt.Sprintf("no answer in time from %s", c.path), Mend: "is the process stopped or overloaded?", Err: err}
+		return &Error{Kind: KindNotReached, Detail: fmt.Sprintf("no answer in time from %s on %s", c.name(), c.path),
+			Mend: "is its process stopped (kill -CONT lets it go on), or the machine overloaded?", Err: err}
 	}
 	return &Error{Kind: KindNotReached, Detail: fmt.Sprintf("no instance answers on %s: %v", c.path, cause(err)), Err: err}
 }

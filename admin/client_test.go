@@ -87,6 +87,46 @@ func TestClientGivesUp(t *testing.T) {
 	}
 }
 
+// Nor does an order wait for an instance that stands still.
+func TestClientGivesUpOrder(t *testing.T) {
+	path := filepath.Join(shortDir(t), "a.sock")
+	l, err := net.Listen("unix", path) // and nobody accepts
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	c, ctx := NewClient(path), t.Context()
+	c.patience = 100 * time.Millisecond
+	for name, order := range map[string]func() error{
+		"drain":      func() error { _, err := c.Drain(ctx, false); return err },
+		"switchover": func() error { _, err := c.Switchover(ctx, "b", time.Hour); return err },
+		"put":        func() error { return c.CachePut(ctx, "x", "k", nil, false, time.Hour) },
+		"events": func() error {
+			next, stop := pull(c.Events(ctx))
+			defer stop()
+			_, err := next()
+			return err
+		},
+	} {
+		err := order()
+		if e, ok := errors.AsType[*Error](err); !ok || e.Kind != KindNotReached || !strings.HasPrefix(e.Detail, "a gives no sign of life") || !strings.Contains(e.Mend, "kill -CONT") {
+			t.Errorf("%s: %#v", name, err)
+		}
+	}
+}
+
+// An order takes its time while the instance lives.
+func TestClientWaits(t *testing.T) {
+	node := newFakeNode()
+	node.hang = true
+	path, _ := serve(t, node, nil)
+	c := NewClient(path)
+	c.patience = time.Second
+	if _, err := c.Switchover(t.Context(), "", 3*c.patience/2); KindOf(err) != KindTimeout {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestFind(t *testing.T) {
 	dir := shortDir(t)
 	if err := os.Chmod(dir, 0o700); err != nil {

@@ -77,6 +77,26 @@ func TestDashboardFiles(t *testing.T) {
 	}
 }
 
+// The list of what is in flight has a heading for each cell, and says what may
+// be out already.
+func TestDashboardFlights(t *testing.T) {
+	page, _ := dashboardFiles.ReadFile("dashboard/index.html")
+	script, _ := dashboardFiles.ReadFile("dashboard/dashboard.js")
+	head := regexp.MustCompile(`(?s)flights-title">.*?<thead>(.*?)</thead>`).FindStringSubmatch(string(page))
+	cells := regexp.MustCompile(`(?s)rows\("flights", page.*?cells: \[(.*?)\],\n`).FindStringSubmatch(string(script))
+	if head == nil || cells == nil {
+		t.Fatal("no list")
+	}
+	if n := strings.Count(head[1], "</th>"); n != 7 {
+		t.Errorf("%d headings, want 7", n)
+	}
+	for _, field := range []string{"key", "workflow", "state", "open", "doubt", "published", "ageMs"} {
+		if !strings.Contains(cells[1], "e."+field) {
+			t.Errorf("no cell shows %s", field)
+		}
+	}
+}
+
 // What the dashboard is made of stays in it when it is asked for by HEAD, and
 // on the Unix socket, which sets no headers of its own.
 func TestDashboardOnTheSocket(t *testing.T) {

@@ -350,6 +350,47 @@ func TestOrders(t *testing.T) {
 	n.is(slave)
 }
 
+// An order that another instance passes on is repeated; the master tells once
+// that it comes to nothing, and that it begins after all.
+func TestRefusedOnce(t *testing.T) {
+	w, n, a, b := reigning(t, signed)
+	n.holdWork = true
+	none := func(p *heartbeat.Packet) { p.Resigned = heartbeat.Resignation{Heir: id(0x77)} }
+	pass := func() {
+		for range 20 {
+			a.say(heartbeat.KindRequest, none)
+			w.run(50 * time.Millisecond)
+		}
+	}
+	count := func(want int) {
+		t.Helper()
+		begun, failed := countEvents(n, election.EventHandover), countEvents(n, election.EventHandoverFails)
+		if begun != want || failed != want {
+			t.Errorf("told of %d hand-overs and %d that failed, want %d", begun, failed, want)
+		}
+	}
+	n.clear()
+	pass()
+	count(1)
+	b.say(heartbeat.KindRequest, none) // another one's
+	n.step(election.Handover{To: id(0x77)})
+	count(3)
+	w.run(200 * time.Millisecond)
+	pass() // and the first one's next
+	count(4)
+	n.clear()
+	// Whoever was unable is asked when it is able.
+	c := w.slave(0x77)
+	c.p.Flags = heartbeat.FlagCandidate
+	c.say(heartbeat.KindHeartbeat)
+	a.say(heartbeat.KindRequest, none)
+	c.say(heartbeat.KindReady)
+	n.is(draining)
+	if countEvents(n, election.EventHandover) != 1 {
+		t.Errorf("told %q", n.told())
+	}
+}
+
 // A forced claim asks a master that shows up after all.
 func TestForcedMeetsMaster(t *testing.T) {
 	w := newWorld(t)

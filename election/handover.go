@@ -20,6 +20,15 @@ type handover struct {
 	repeat   time.Duration // when to ask the heir once more
 	must     bool          // resign even without an heir
 	reason   string
+	by       heartbeat.InstanceID // who passed the order on; zero = it was given here
+	again    bool                 // that order was refused already; only what is new is told
+}
+
+// vainOrder is one that was passed on to this master and came to nothing. It
+// is repeated by who passed it on, and tried each time: the next try may do better.
+type vainOrder struct {
+	by, to heartbeat.InstanceID
+	at     time.Duration
 }
 
 // orderHandover begins a hand-over on this instance's own account.
@@ -76,6 +85,7 @@ func (m *Machine) tickWish() {
 
 func (m *Machine) beginHandover(to heartbeat.InstanceID, must bool, reason string) {
 	if m.hand.active {
+		m.hand.again = false // who gives the order here waits for what is told
 		if must {
 			m.hand.must, m.hand.to = true, heartbeat.InstanceID{} // anyone, rather than nobody
 		}
@@ -91,9 +101,26 @@ func (m *Machine) beginHandover(to heartbeat.InstanceID, must bool, reason strin
 	default:
 		return
 	}
-	m.hand = handover{active: true, to: to, must: must, reason: reason}
-	m.event(Event{Type: EventHandover, Peer: to, Detail: reason})
+	m.startHandover(handover{to: to, must: must, reason: reason})
+}
+
+func (m *Machine) startHandover(h handover) {
+	h.active = true
+	m.hand = h
+	if !h.again {
+		m.event(Event{Type: EventHandover, Peer: h.to, Detail: h.reason})
+	}
 	m.askNextHeir()
+}
+
+// hearRequest: an operator wants of another instance what only the master can do.
+func (m *Machine) hearRequest(pe *peer, p *heartbeat.Packet) {
+	if m.state != heartbeat.StateMaster || m.hand.active || !m.cfg.Signed && !p.Flags.Has(heartbeat.FlagForced) {
+		return
+	}
+	r, to := m.vain, p.Resigned.Heir
+	m.startHandover(handover{to: to, reason: "asked by an operator", by: pe.id,
+		again: r.by == pe.id && r.to == to && m.now < r.at+m.t.Prepared})
 }
 
 // askNextHeir asks the best peer that was not asked yet. Without one, a master
@@ -115,7 +142,10 @@ func (m *Machine) askNextHeir() {
 			m.becomeDraining()
 			return
 		}
-		m.event(Event{Type: EventHandoverFails, Peer: h.to, Detail: "no peer is ready to take over"})
+		if !h.again {
+			m.event(Event{Type: EventHandoverFails, Peer: h.to, Detail: "no peer is ready to take over"})
+		}
+		m.vain = vainOrder{h.by, h.to, m.now}
 		m.hand = handover{}
 		return
 	}
@@ -148,6 +178,9 @@ func (m *Machine) mayBeHeir() bool {
 func (m *Machine) hearReady(pe *peer) {
 	if m.state == heartbeat.StateMaster && m.hand.active && m.hand.heir == pe.id && !m.hand.ready {
 		m.hand.ready = true
+		if m.hand.again {
+			m.event(Event{Type: EventHandover, Peer: m.hand.to, Detail: m.hand.reason})
+		}
 		m.becomeDraining()
 	}
 }

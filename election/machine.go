@@ -62,6 +62,7 @@ type Machine struct {
 	reign        reign
 	hand         handover
 	wish         wish
+	vain         vainOrder
 	resigned     resignation
 	promise      promise
 	embargoUntil time.Duration

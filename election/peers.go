@@ -165,9 +165,7 @@ func (m *Machine) receive(p *heartbeat.Packet, from netip.AddrPort) {
 	case heartbeat.KindReady:
 		m.hearReady(pe)
 	case heartbeat.KindRequest:
-		if m.state == heartbeat.StateMaster && (m.cfg.Signed || p.Flags.Has(heartbeat.FlagForced)) {
-			m.beginHandover(p.Resigned.Heir, false, "asked by an operator")
-		}
+		m.hearRequest(pe, p)
 	case heartbeat.KindLeave:
 		m.hearLeave(pe)
 	}

@@ -253,6 +253,7 @@ func (n *Node) tellCache(e cache.Event) {
 	case cache.EventOutOfStep, cache.EventAlone:
 		n.missed[e.Name] = true
 	}
+	e.Name = n.cacheName(e)
 	log := n.o.Log.Debug()
 	switch e.Type {
 	case cache.EventOutOfStep, cache.EventAlone, cache.EventLost, cache.EventMaybeLost, cache.EventResync, cache.EventOrphans, cache.EventDeposed:
@@ -285,7 +286,31 @@ func (n *Node) tellCache(e cache.Event) {
 		log = log.Int("count", e.Count).Uint64("from", e.From).Uint64("to", e.To)
 	}
 	log.Msg(cacheLine[e.Type])
-	n.feed.tell(e.Type.String(), e.Detail)
+	n.feed.tell(e.Type.String(), e.Name, e.Detail)
+}
+
+// cacheName is the name of an event's peer. Many events have only the id; who
+// was heard of before is known by it, and else the election may know.
+func (n *Node) cacheName(e cache.Event) string {
+	id := e.Peer
+	known := n.cacheNames[id]
+	switch {
+	case id == (cache.InstanceID{}):
+		return e.Name
+	case e.Type == cache.EventMemberGone:
+		delete(n.cacheNames, id)
+	case e.Name != "":
+		n.cacheNames[id] = e.Name
+	}
+	switch {
+	case e.Name != "":
+		return e.Name
+	case known != "":
+		return known
+	case id == cache.InstanceID(n.id):
+		return n.s.Name
+	}
+	return n.nameOf(heartbeat.InstanceID(id))
 }
 
 // cacheLine is what the log says.

@@ -96,10 +96,10 @@ func (f *feed) put(e election.Event) {
 }
 
 // tell passes an event on that is not the election's.
-func (f *feed) tell(kind, detail string) {
+func (f *feed) tell(kind, peer, detail string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.out.Publish(f.complete(admin.Event{Type: kind, Detail: detail}))
+	f.out.Publish(f.complete(admin.Event{Type: kind, Peer: peer, Detail: detail}))
 }
 
 func (f *feed) complete(e admin.Event) admin.Event {

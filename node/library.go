@@ -148,7 +148,7 @@ func (w *library) start() {
 	r.master.epoch.Store(w.epoch)
 	w.present.Store(r)
 	w.set("running")
-	w.n.feed.tell(admin.EventWorkloadStarted, "")
+	w.n.feed.tell(admin.EventWorkloadStarted, "", "")
 	go func() {
 		defer close(r.done)
 		r.master.inFlight = w.n.mirror.InFlight()
@@ -223,7 +223,7 @@ func (w *library) ended(r *reign) {
 		result.Code, detail = 1, r.err.Error()
 	}
 	w.set("stopped")
-	n.feed.tell(admin.EventWorkloadExited, detail)
+	n.feed.tell(admin.EventWorkloadExited, "", detail)
 	switch {
 	case !w.wanted:
 		w.stopped()

@@ -84,32 +84,34 @@ type Node struct {
 	secret  [32]byte // for the keeper alone; peers know its hash
 	started time.Time
 
-	store     *failover.Store
-	conn      wire
-	direct    *tcp.Conn // conn, if pings go by TCP
-	address   string    // 3.3: host:port, the name in its pings
-	card      string    // 3.3: the network interface that the caches meet on
-	rulers    *rulers   // 3.3: of the cache
-	cache     *cache.Cache
-	mirror    *mirror.Mirror
-	profiler  *profiler.Profiler
-	metrics   *metrics.Plugin
-	steps     *steps
-	own       atomic.Pointer[netip.Addr] // the multicast's, where the cache listens; nil: it is told another
-	moved     chan struct{}              // the multicast has another
-	reign     atomic.Uint64              // epoch under which the work was opened last
-	renewals  renewals
-	reloads   struct{ done, failed atomic.Uint64 }
-	ending    ending
-	missed    map[string]bool // slaves out of step, "" for all; only for the goroutine of the cache's events
-	listen    *listen.Service
-	broadcast *broadcast.Service
-	manager   *failover.Manager
-	work      work
-	admin     *admin.Server
-	health    interface{ Run(context.Context) error }
-	feed      *feed
-	probes    *probes
+	store    *failover.Store
+	conn     wire
+	direct   *tcp.Conn // conn, if pings go by TCP
+	address  string    // 3.3: host:port, the name in its pings
+	card     string    // 3.3: the network interface that the caches meet on
+	rulers   *rulers   // 3.3: of the cache
+	cache    *cache.Cache
+	mirror   *mirror.Mirror
+	profiler *profiler.Profiler
+	metrics  *metrics.Plugin
+	steps    *steps
+	own      atomic.Pointer[netip.Addr] // the multicast's, where the cache listens; nil: it is told another
+	moved    chan struct{}              // the multicast has another
+	reign    atomic.Uint64              // epoch under which the work was opened last
+	renewals renewals
+	reloads  struct{ done, failed atomic.Uint64 }
+	ending   ending
+	missed   map[string]bool // slaves out of step, "" for all; only for the goroutine of the cache's events
+	// cacheNames are of those whose caches were heard of; for that goroutine too.
+	cacheNames map[cache.InstanceID]string
+	listen     *listen.Service
+	broadcast  *broadcast.Service
+	manager    *failover.Manager
+	work       work
+	admin      *admin.Server
+	health     interface{ Run(context.Context) error }
+	feed       *feed
+	probes     *probes
 
 	quit func(error) // ends the run
 }
@@ -137,7 +139,7 @@ func New(o Options) (n *Node, err error) {
 	if err := CheckPlugins(s, o.Plugins); err != nil {
 		return nil, err
 	}
-	made := &Node{o: o, s: s, started: time.Now(), missed: map[string]bool{}, moved: make(chan struct{}, 1), probes: newProbes()}
+	made := &Node{o: o, s: s, started: time.Now(), missed: map[string]bool{}, moved: make(chan struct{}, 1), cacheNames: map[cache.InstanceID]string{}, probes: newProbes()}
 	n = made
 	defer func() {
 		if err != nil {

@@ -352,7 +352,7 @@ func (w *command) start() {
 		p.Feed(g.Epoch, g.Until) // it may have been renewed meanwhile
 	}
 	w.set("running")
-	n.feed.tell(admin.EventWorkloadStarted, "")
+	n.feed.tell(admin.EventWorkloadStarted, "", "")
 	go func() {
 		<-p.Done()
 		w.post(func() {
@@ -404,7 +404,7 @@ func (w *command) State(s heartbeat.State, epoch uint64) {
 func (w *command) ended(r workload.Result) {
 	n := w.n
 	w.set("stopped")
-	n.feed.tell(admin.EventWorkloadExited, r.String())
+	n.feed.tell(admin.EventWorkloadExited, "", r.String())
 	switch {
 	case !w.wanted:
 		n.workStopped()

@@ -124,7 +124,8 @@ async function lookAtFlights() {
     const page = await ask("v1/in-flight?limit=" + mostFlights, { headers: headers() });
     rows("flights", page.entries.map((e) => ({
       cells: [e.key, e.workflow || "", e.state + (e.attempts > 1 ? ", attempt " + e.attempts : ""),
-        (e.open || []).map((s) => s.step).join(", ") || e.step || "", span(e.ageMs)],
+        (e.open || []).map((s) => s.step).join(", ") || e.step || "",
+        (e.doubt || []).join(", "), (e.published || []).join(", "), span(e.ageMs)],
     })), "nothing");
     text("flights-note", page.next ? "These are the first " + mostFlights + "." : "");
   } catch (failed) {

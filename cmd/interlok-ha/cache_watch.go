@@ -22,22 +22,26 @@ line is one JSON object.`,
 		if err != nil {
 			return err
 		}
-		head := a.output == "table"
+		if a.output == "table" { // before the first change, which may be long in coming
+			head := changeLine("TIME", "CHANGE", "RECORD", "STATE", "SIZE", "KEY  WORKFLOW  STEP")
+			if _, err := fmt.Fprintln(a.stdout, a.styleOf(a.stdout).faint(head)); err != nil {
+				return err
+			}
+		}
 		for change, err := range c.CacheWatch(cmd.Context(), name) {
 			if err != nil {
 				return err
 			}
-			if err := a.printChange(change, head); err != nil {
+			if err := a.printChange(change); err != nil {
 				return err
 			}
-			head = false
 		}
 		return nil
 	}
 	return cmd
 }
 
-func (a *app) printChange(c admin.CacheChange, head bool) error {
+func (a *app) printChange(c admin.CacheChange) error {
 	switch a.output {
 	case "json":
 		b, err := jsonOf(c, "")
@@ -55,11 +59,6 @@ func (a *app) printChange(c admin.CacheChange, head bool) error {
 		return err
 	}
 	st := a.styleOf(a.stdout)
-	if head {
-		if _, err := fmt.Fprintln(a.stdout, st.faint(changeLine("TIME", "CHANGE", "RECORD", "STATE", "SIZE", "KEY"))); err != nil {
-			return err
-		}
-	}
 	key := keyText(rawKey(c.Key, c.KeyEncoding))
 	if c.Workflow != "" {
 		key += "  " + keyText(c.Workflow)

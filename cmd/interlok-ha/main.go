@@ -16,6 +16,8 @@ import (
 	"context"
 	"io"
 	"os"
+	"os/signal"
+	"syscall"
 
 	"github.com/interlok-ha/interlok-ha/demo"
 	"github.com/interlok-ha/interlok-ha/workload"
@@ -38,6 +40,11 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 			return demo.NodeMain(args[1:], environ, stdin, stdout, stderr)
 		}
 	}
-	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, environ: environ}
+	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, environ: environ, hung: make(chan os.Signal, 1)}
+	if len(args) > 0 && args[0] == "run" {
+		// Before all else: one that comes while the settings are read is kept.
+		signal.Notify(a.hung, syscall.SIGHUP)
+		defer signal.Stop(a.hung)
+	}
 	return a.execute(ctx, args)
 }

@@ -326,7 +326,8 @@ func (n *fake) Maintenance(_ context.Context, d time.Duration) error {
 // it is handed on.
 func TestSignals(t *testing.T) {
 	a := &app{stderr: new(strings.Builder), logFormat: "json", logLevel: "info"}
-	ctx, now, hangup, done := untilSignalled(t.Context(), a.logger())
+	hangup := make(chan os.Signal, 1)
+	ctx, now, done := untilSignalled(t.Context(), a.logger(), hangup)
 	defer done()
 	send := func(sig syscall.Signal) {
 		t.Helper()

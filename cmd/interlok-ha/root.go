@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"io"
+	"os"
 	"runtime/debug"
 	"strings"
 
@@ -14,6 +15,7 @@ type app struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	environ        []string
+	hung           chan os.Signal // SIGHUP, of run
 
 	output    string // table, json or yaml
 	logFormat string // console or json

@@ -59,7 +59,7 @@ func (a *app) takePart(ctx context.Context, s *config.Settings, command []string
 	if err != nil {
 		return err
 	}
-	ctx, now, hangup, done := untilSignalled(ctx, log)
+	ctx, now, done := untilSignalled(ctx, log, a.hung)
 	defer done()
 	n, err := node.New(node.Options{
 		Settings:   s,
@@ -71,7 +71,7 @@ func (a *app) takePart(ctx context.Context, s *config.Settings, command []string
 		Log:        log,
 		Keeper:     !slices.Contains(a.environ, "INTERLOK_HA_TEST_NO_OBITUARY=1"),
 		Now:        now,
-		Reload:     hangup,
+		Reload:     a.hung,
 		SocketPath: socket,
 		Version:    readBuild(debug.ReadBuildInfo()).Version,
 	})
@@ -86,13 +86,12 @@ func (a *app) takePart(ctx context.Context, s *config.Settings, command []string
 }
 
 // untilSignalled ends the context at the first SIGTERM or SIGINT and closes now
-// at the second. It hands on SIGHUP, many at once as one. Whoever takes none
-// must not have it ignored: that would be passed on to COMMAND.
-func untilSignalled(parent context.Context, log zerolog.Logger) (ctx context.Context, now <-chan struct{}, hangup <-chan os.Signal, done func()) {
+// at the second. It hands SIGHUP to hung, many at once as one. Whoever takes
+// none must not have it ignored: that would be passed on to COMMAND.
+func untilSignalled(parent context.Context, log zerolog.Logger, hung chan os.Signal) (ctx context.Context, now <-chan struct{}, done func()) {
 	ctx, cancel := context.WithCancel(parent)
 	atOnce := make(chan struct{})
 	stop := make(chan os.Signal, 2)
-	hung := make(chan os.Signal, 1)
 	signal.Notify(stop, syscall.SIGTERM, os.Interrupt)
 	signal.Notify(hung, syscall.SIGHUP)
 	quit := make(chan struct{})
@@ -116,7 +115,7 @@ func untilSignalled(parent context.Context, log zerolog.Logger) (ctx context.Con
 			}
 		}
 	}()
-	return ctx, atOnce, hung, func() {
+	return ctx, atOnce, func() {
 		signal.Stop(stop)
 		signal.Stop(hung)
 		close(quit)

@@ -1,12 +1,14 @@
 #!/bin/sh
 # A workload in shell that tells the cluster where its messages are.
 #
-#	interlok-ha run -- examples/steps-shell/orders.sh INBOX SINK
+#	OUTBOX=FOLDER interlok-ha run -- examples/steps-shell/orders.sh INBOX SINK
 #
 # Each file in INBOX is an order, its name the id. It is validated, then given
 # to SINK, a command that is called with the id, the file and the fencing token,
-# and must take each id once: see sink.sh. When a master dies, its successor
-# knows which orders were under way, and which of them may be out already.
+# and must take each id once. sink.sh is one: it puts the order into the folder
+# that OUTBOX names, which has to be the same for all instances. When a master
+# dies, its successor knows which orders were under way, and which of them may be
+# out already.
 #
 # Needs curl 7.76 or later.
 set -eu

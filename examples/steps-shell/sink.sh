@@ -1,6 +1,7 @@
 #!/bin/sh
-# sink.sh ID FILE TOKEN puts the order into $OUTBOX, each id once. A link is
-# made or is not, also when two try at once; a copy could be left half done.
+# sink.sh ID FILE TOKEN puts the order into $OUTBOX, each id once: a folder that
+# stands for who receives, the same one for all instances. A link is made or is
+# not, also when two try at once; a copy could be left half done.
 #
 # An id that is there already is no fault: a message in doubt is sent again.
 set -eu
