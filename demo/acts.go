@@ -173,10 +173,11 @@ func (p *play) handOver(ctx context.Context, s *scene) error {
 				return err
 			}
 			return p.becomesSlave(ctx, m)
-		case admin.KindOf(err) != admin.KindIneligible || try == tries:
+		case admin.KindOf(err) != admin.KindIneligible && admin.KindOf(err) != admin.KindRefused || try == tries:
 			return err
 		}
-		// A busy machine: nobody hands over to one that stood still just now.
+		// A busy machine: nobody hands over to one that stood still just now, or
+		// that does not answer in time.
 		p.change(func() { p.note(m.name, plain, "refuses: %v; it is asked again", err) })
 		if err := p.settle(ctx, s); err != nil {
 			return err

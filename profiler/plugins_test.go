@@ -30,9 +30,15 @@ func (s *sleeper) Observe(batch []profiler.Event) {
 	s.tape.Observe(batch)
 }
 
+// anywhere is a Buffer that is as long on every machine; a shorter one is made
+// longer where there are many processors. A plugin's queue is four times as
+// long, and twice that for ends.
+const anywhere = 1024
+
 // A plugin that sleeps for ever keeps nobody from anything: with Drop nobody
 // waits, with Block one waits once, until the plugin is found stuck.
 func TestPluginSleeps(t *testing.T) {
+	const n = 10 * anywhere
 	for _, test := range []struct {
 		name     string
 		overflow profiler.Overflow
@@ -46,7 +52,7 @@ func TestPluginSleeps(t *testing.T) {
 				sl, tp := newSleeper(), new(tape)
 				var logged []string
 				p, err := profiler.New(profiler.Config{
-					Plugins: []profiler.Plugin{sl, tp}, Overflow: test.overflow, Buffer: 128,
+					Plugins: []profiler.Plugin{sl, tp}, Overflow: test.overflow, Buffer: anywhere,
 					Log: func(text string) { logged = append(logged, text) },
 				})
 				if err != nil {
@@ -60,11 +66,11 @@ func TestPluginSleeps(t *testing.T) {
 				flow := p.Workflow("orders")
 				begin := time.Now()
 				var waited time.Duration
-				for i := range 2000 {
+				for i := range n {
 					before := time.Now()
 					_ = flow.Do(t.Context(), fmt.Sprint("m", i), work(nil))
 					waited += time.Since(before)
-					time.Sleep(time.Millisecond)
+					time.Sleep(500 * time.Microsecond)
 				}
 				if waited > test.most {
 					t.Errorf("the workflows waited %v in all, want at most %v", waited, test.most)
@@ -76,10 +82,10 @@ func TestPluginSleeps(t *testing.T) {
 						ends++
 					}
 				}
-				if ends != 2000 {
-					t.Errorf("the other plugin heard %d ends, want 2000", ends)
+				if ends != n {
+					t.Errorf("the other plugin heard %d ends, want %d", ends, n)
 				}
-				if s := p.Stats(); s.Stuck != 1 || s.Dropped < 500 || s.Dropped >= 2000 {
+				if s := p.Stats(); s.Stuck != 1 || s.Dropped < anywhere || s.Dropped >= n {
 					t.Errorf("%d times stuck, %d dropped", s.Stuck, s.Dropped)
 				}
 				cancel()
@@ -110,12 +116,13 @@ func (l *loser) Lost(n uint64) { l.lost += n }
 // A plugin that wakes up hears how much it lost. Of what did not fit, the ends
 // of workflows are kept.
 func TestPluginWakes(t *testing.T) {
+	const n = 4 * anywhere // with a step in each: more than fits, and no more ends than are kept
 	synctest.Test(t, func(t *testing.T) {
 		l := &loser{sleeper: newSleeper()}
-		p := start(t, profiler.Config{Plugins: []profiler.Plugin{l}, Buffer: 128})
+		p := start(t, profiler.Config{Plugins: []profiler.Plugin{l}, Buffer: anywhere})
 		synctest.Wait()
 		flow, check := p.Workflow("orders"), p.Service("check")
-		for i := range 400 {
+		for i := range n {
 			_ = flow.Do(t.Context(), fmt.Sprint("m", i), func(ctx context.Context) error {
 				return check.Do(ctx, "", work(nil))
 			})
@@ -130,10 +137,10 @@ func TestPluginWakes(t *testing.T) {
 				ends++
 			}
 		}
-		if ends != 400 {
-			t.Errorf("heard %d ends of 400 messages", ends)
+		if ends != n {
+			t.Errorf("heard %d ends of %d messages", ends, n)
 		}
-		if got, s := uint64(len(l.events))+l.lost, p.Stats(); got != s.Events || l.lost < 100 || l.lost != s.Dropped {
+		if got, s := uint64(len(l.events))+l.lost, p.Stats(); got != s.Events || l.lost < anywhere || l.lost != s.Dropped {
 			t.Errorf("heard %d events, lost %d; %+v", len(l.events), l.lost, s)
 		}
 	})

@@ -179,7 +179,7 @@ func TestWhichPackages(t *testing.T) {
 		{"build --tags=extra ./a ./b", "a/a.go a/tagged.go b/b.go"},
 		{"install ./...", "a/a.go b/b.go c/c.go main.go"},
 		{"run . ./c", "a/a.go main.go"},
-		{"run -race main.go ./c", "a/a.go main.go"},
+		{"run -trimpath main.go ./c", "a/a.go main.go"},
 		{"test ./a -run X ./c", "a/a.go b/b.go"},
 		{"test -run X -v -count 1 ./a", "a/a.go b/b.go"},
 		{"build -C a", "a/a.go"},

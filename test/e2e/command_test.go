@@ -34,7 +34,7 @@ func TestCommandThatEnds(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			// A long lease: whoever takes over without a goodbye does not do so at once.
-			c := lab.New(t, "failover.delay=100", "failover.retries=30", "failover.workload.restart="+tt.set)
+			c := lab.New(t, "failover.delay=300", "failover.retries=10", "failover.workload.restart="+tt.set)
 			gate := filepath.Join(c.Dir, "gate")
 			a := c.Start("a", c.Worker(append(tt.args, "-gate", gate)...)...)
 			c.Settled(soon)
@@ -155,7 +155,7 @@ func TestSignals(t *testing.T) {
 	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
 		t.Run(sig.String(), func(t *testing.T) {
 			t.Parallel()
-			c := lab.New(t, "failover.delay=100", "failover.retries=30")
+			c := lab.New(t, "failover.delay=300", "failover.retries=10")
 			a := c.Start("a", c.Worker("-linger", "700ms")...)
 			c.Settled(soon)
 			b := c.Start("b", c.Worker()...)

@@ -7,7 +7,10 @@ import (
 	"time"
 )
 
-const poll = 5 * time.Millisecond
+// poll is how often the lab looks. Each look at a cluster is a request to every
+// instance, and many tests look at once: more often, they would take the machine
+// from those they wait for.
+const poll = 20 * time.Millisecond
 
 // Wait polls until ok, and fails the test, naming what it waited for, after the
 // time given.
