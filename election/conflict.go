@@ -12,10 +12,8 @@ import (
 func (m *Machine) conflict(pe *peer) {
 	if pe.conflictAt == 0 {
 		pe.conflictAt = m.now
-		pe.equal = false
 		m.event(Event{Type: EventConflict, Peer: pe.id, Epoch: pe.epoch})
 	}
-	pe.equal = pe.equal || pe.epoch == m.reign.epoch
 	switch {
 	case m.hearsUs(pe, m.t.Mute):
 		if !m.on(RuleYield) {
@@ -64,17 +62,21 @@ func (m *Machine) yield(pe *peer, why string) {
 	m.sight(m.follow.Sighting)
 }
 
-// conflictOver: pe reigns no more. Had it reigned under our epoch, sinks may
-// have seen its token: go above it.
-func (m *Machine) conflictOver(pe *peer) {
-	if pe.conflictAt == 0 {
-		return
+// reigned notes who reigned under an epoch. If two did, sinks may have seen the
+// token of either: the master must go above both (tickReign), and whoever has
+// heard of both tells it, for it may have heard of one alone.
+func (m *Machine) reigned(epoch uint64, by heartbeat.InstanceID) {
+	switch {
+	case epoch < m.disk.Reigned || epoch == m.disk.Reigned && by == m.reignedBy:
+	case epoch > m.disk.Reigned || m.reignedBy.IsZero():
+		m.disk.Reigned, m.reignedBy = epoch, by
+		if m.cfg.Quorum == 0 && by == m.cfg.Self {
+			m.disk.Granted, m.disk.GrantedTo = epoch, by // known after a restart too
+		}
+	default:
+		m.disk.Reigned, m.reignedBy = min(epoch+1, heartbeat.MaxEpoch), heartbeat.InstanceID{}
+		m.store()
 	}
-	pe.conflictAt = 0
-	if pe.equal && m.state.Reigns() {
-		m.disk.Reigned = max(m.disk.Reigned, min(m.reign.epoch+1, heartbeat.MaxEpoch)) // tickReign goes above it
-	}
-	pe.equal = false
 }
 
 // inConflict reports whether another master is heard.
@@ -91,7 +93,7 @@ func (m *Machine) inConflict() bool {
 func (m *Machine) checkConflicts() {
 	for _, p := range m.peers {
 		if p.conflictAt > 0 && (!m.hears(p) || !m.state.Reigns()) {
-			m.conflictOver(p)
+			p.conflictAt = 0
 		}
 	}
 }

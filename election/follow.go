@@ -84,7 +84,7 @@ func (m *Machine) setFollow(f following) {
 // hearNoMaster takes in a packet of a peer that does not reign. If it was our
 // master, its reign is over.
 func (m *Machine) hearNoMaster(pe *peer, p *heartbeat.Packet) {
-	m.conflictOver(pe)
+	pe.conflictAt = 0
 	if m.follow.Instance != pe.id || m.follow.over || p.State == heartbeat.StateStopping {
 		return // while it is still stopping its work nobody may hurry
 	}

@@ -44,12 +44,13 @@ type Machine struct {
 		durable uint64 // greatest one that was answered with Saved
 	}
 
-	peers    []*peer // sorted by instance
-	sighted  []heartbeat.Sighting
-	follow   following
-	heardAt  time.Duration // last packet of any peer
-	isolated bool
-	fault    string // why this instance may not vote or claim; "" = it may
+	peers     []*peer // sorted by instance
+	sighted   []heartbeat.Sighting
+	follow    following
+	heardAt   time.Duration // last packet of any peer
+	isolated  bool
+	reignedBy heartbeat.InstanceID // who is known to have reigned under disk.Reigned
+	fault     string               // why this instance may not vote or claim; "" = it may
 
 	listenFrom   time.Duration
 	listenUntil  time.Duration // no claim before
@@ -102,6 +103,9 @@ func New(cfg Config, saved State, now time.Duration) (*Machine, error) {
 	}
 	m := &Machine{cfg: cfg, t: NewTimers(cfg.Delay, cfg.Retries), rng: rng(cfg.Seed), now: now, started: now, noMaster: now}
 	m.disk.State = saved
+	if saved.Granted == saved.Reigned { // without a quorum nothing else is granted, and with one nothing reigns twice
+		m.reignedBy = saved.GrantedTo
+	}
 	m.state = heartbeat.StateListening
 	if m.on(RuleListen) {
 		m.listen(m.t.Down)

@@ -46,7 +46,6 @@ type peer struct {
 	ackEpoch uint64
 
 	conflictAt time.Duration // since when it and we both reign; 0 = not
-	equal      bool          // and with equal epochs
 	claims     int           // claims of it without a master since
 	holds      time.Duration // until when its claim holds back ours, unless it gives up before
 
@@ -259,8 +258,11 @@ func (m *Machine) learnEpochs(p *heartbeat.Packet) {
 		m.store()
 	}
 	if reigned > m.disk.Reigned {
-		m.disk.Reigned = reigned
+		m.disk.Reigned, m.reignedBy = reigned, heartbeat.InstanceID{}
 		m.store()
+	}
+	if p.State == heartbeat.StateMaster || p.State == heartbeat.StateDraining {
+		m.reigned(p.Epoch, p.Instance)
 	}
 }
 

@@ -24,7 +24,7 @@ type reign struct {
 func (m *Machine) becomeOpening() {
 	c := &m.claim
 	m.reign = reign{epoch: c.epoch, firstSeq: c.firstSeq, forced: c.kind == claimForced, quick: m.now + m.t.Window, opening: m.newOpening()}
-	m.disk.Reigned = max(m.disk.Reigned, c.epoch)
+	m.reigned(c.epoch, m.cfg.Self)
 	m.store()
 	m.follow = following{}
 	m.resigned = resignation{}
@@ -140,7 +140,7 @@ func (m *Machine) tickReign() {
 	}
 	r.epoch, r.next, r.nextSeq = r.next, 0, 0
 	m.lastReign = r.epoch
-	m.disk.Reigned = max(m.disk.Reigned, r.epoch)
+	m.reigned(r.epoch, m.cfg.Self)
 	m.store()
 	m.beat.next = m.now
 	m.event(Event{Type: EventEpoch, Epoch: r.epoch})

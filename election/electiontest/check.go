@@ -1,6 +1,7 @@
 package electiontest
 
 import (
+	"bytes"
 	"cmp"
 	"time"
 
@@ -236,17 +237,27 @@ func (c *checker) end()   { c.endCalm() }
 
 // endCalm: what had settled must still stand.
 func (c *checker) endCalm() {
-	if !c.quiet {
+	if !c.quiet || c.s.now-c.calmAt <= c.settleBound() {
 		return
 	}
 	n := 0
 	for _, x := range c.s.nodes {
 		if x.acts() {
 			n++
+			c.accepted(x)
 		}
 	}
-	if n != 1 && c.s.now-c.calmAt > c.settleBound() {
+	if n != 1 {
 		c.s.violate("L1", "%d masters at the end of a calm time", n)
+	}
+}
+
+// accepted: a sink that has seen every token there was takes the master's (S17).
+func (c *checker) accepted(n *node) {
+	for id, epoch := range c.tokens {
+		if (epoch > n.epoch || epoch == n.epoch && bytes.Compare(id[:], n.id[:]) > 0) && !c.lossy {
+			c.s.violate("S17", "a sink that has seen the token of epoch %d of %v refuses that of %d of %s", epoch, id, n.epoch, n.spec.Name)
+		}
 	}
 }
 

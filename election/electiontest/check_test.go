@@ -248,6 +248,16 @@ func TestChecker(t *testing.T) {
 			s.chk.linksMoved()
 			s.wait(time.Minute)
 		}},
+		{"a lesser token in the end", 0, "S17", func(s *stage) {
+			s.claims(s.b, 2)
+			s.opens(s.b, 2)
+			s.dies(s.b)
+			s.chk.calm()
+			s.claims(s.a, 1)
+			s.opens(s.a, 1)
+			s.reigns(s.a, 11*time.Second)
+			s.chk.end()
+		}},
 		{"no master in a calm time", 0, "L1", func(s *stage) { s.chk.calm(); s.wait(10100 * time.Millisecond) }},
 		{"no master any more", 0, "L1", func(s *stage) {
 			s.chk.calm()
