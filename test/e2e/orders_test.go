@@ -185,7 +185,7 @@ func TestIsMaster(t *testing.T) {
 // TestEvents reads the stream of a slave that becomes master.
 func TestEvents(t *testing.T) {
 	t.Parallel()
-	c := lab.New(t, lab.Fast...)
+	c := lab.New(t, slow...)
 	c.Start("a", c.Worker()...)
 	c.Start("b", c.Worker()...)
 	m := c.Settled(soon)
