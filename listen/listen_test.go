@@ -211,6 +211,32 @@ func TestReceivedIsTheReceiversOwn(t *testing.T) {
 	}
 }
 
+// standing is a log that takes nothing until it is closed.
+type standing chan struct{}
+
+func (s standing) Write(b []byte) (int, error) {
+	<-s
+	return len(b), nil
+}
+
+// While a warning waits for the log, other packets go their way.
+func TestWarningWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := make(standing)
+		s := service(t, func(c *Config) { c.Log = zerolog.New(log) })
+		unsigned := seal(t, codec(t, "c"), packet(peerA, 5))
+		go s.handle(unsigned, addrA, true)
+		synctest.Wait()
+		good := seal(t, codec(t, "c", key), packet(peerB, 5))
+		go s.handle(good, addrB, true)
+		synctest.Wait()
+		if n := s.Accepted(); n != 1 {
+			t.Errorf("%d packets accepted, want 1", n)
+		}
+		close(log)
+	})
+}
+
 func TestWarnings(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
