@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -211,30 +212,32 @@ func TestReceivedIsTheReceiversOwn(t *testing.T) {
 	}
 }
 
-// standing is a log that takes nothing until it is closed.
-type standing chan struct{}
+// standing is a log that says when it is written to, and takes nothing until it
+// is told to.
+type standing struct{ entered, open chan struct{} }
 
 func (s standing) Write(b []byte) (int, error) {
-	<-s
+	close(s.entered)
+	<-s.open
 	return len(b), nil
 }
 
 // While a warning waits for the log, other packets go their way.
 func TestWarningWaits(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		log := make(standing)
-		s := service(t, func(c *Config) { c.Log = zerolog.New(log) })
-		unsigned := seal(t, codec(t, "c"), packet(peerA, 5))
-		go s.handle(unsigned, addrA, true)
-		synctest.Wait()
-		good := seal(t, codec(t, "c", key), packet(peerB, 5))
-		go s.handle(good, addrB, true)
-		synctest.Wait()
-		if n := s.Accepted(); n != 1 {
-			t.Errorf("%d packets accepted, want 1", n)
-		}
-		close(log)
-	})
+	log := standing{make(chan struct{}), make(chan struct{})}
+	s := service(t, func(c *Config) { c.Log = zerolog.New(log) })
+	unsigned, good := seal(t, codec(t, "c"), packet(peerA, 5)), seal(t, codec(t, "c", key), packet(peerB, 5))
+	var wg sync.WaitGroup
+	wg.Go(func() { s.handle(unsigned, addrA, true) })
+	<-log.entered
+	wg.Go(func() { s.handle(good, addrB, true) })
+	select {
+	case <-s.Packets():
+	case <-time.After(10 * time.Second):
+		t.Error("a packet waits for the log")
+	}
+	close(log.open)
+	wg.Wait()
 }
 
 func TestWarnings(t *testing.T) {

@@ -27,7 +27,8 @@ without a shell in between. Without COMMAND the instance only holds the role.
 FILE is a bootstrap.properties; without one, every setting has a default.
 
 SIGTERM and SIGINT stop COMMAND, then hand over, then exit; a second one stops
-at once. SIGHUP reads failover.key.file and failover.admin.token.file again.`,
+at once; the same one within 300 ms counts as the first. SIGHUP reads
+failover.key.file and failover.admin.token.file again.`,
 		Example: `  interlok-ha run -- ./my-service --port 8080
   interlok-ha run bootstrap.properties --name a -- ./my-service`,
 		Args: runArgs,

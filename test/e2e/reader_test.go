@@ -3,8 +3,13 @@
 package e2e
 
 import (
+	"context"
+	"io"
+	"net"
+	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -84,6 +89,7 @@ func TestLogStandsStill(t *testing.T) {
 		s, err := b.Status()
 		return err == nil && (s.Instance.State != admin.StateSlave || s.Master == nil || s.Master.LastContactMs > (3*lease/2).Milliseconds())
 	})
+	b.WaitStatus("it hears a", soon, func(s admin.Status) bool { return s.Instance.State == admin.StateSlave && s.Master != nil })
 	a.KillHard()
 	b.WaitState(admin.StateMaster, soon)
 	c.WaitSpans(2)
@@ -129,7 +135,19 @@ func TestLogReaderGone(t *testing.T) {
 	pid := a.MustStatus().Workload.PID
 	_, _ = reader.Close(), log.Close()
 	warn(t, c, a)
-	lab.Never(t, "it ends", 500*time.Millisecond, a.Ended)
+	// Told of by whoever has tried to write it, and lives.
+	api := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", c.Socket(a.Name))
+	}}}
+	lab.Wait(t, "a line is counted as dropped", soon, func() bool {
+		resp, err := api.Get("http://localhost/metrics")
+		if err != nil {
+			return false
+		}
+		defer resp.Body.Close()
+		b, err := io.ReadAll(resp.Body)
+		return err == nil && regexp.MustCompile(`(?m)^interlok_ha_log_dropped_total [1-9]`).Match(b)
+	})
 	if s := a.MustStatus(); s.Instance.State != admin.StateMaster || s.Workload.PID != pid {
 		t.Errorf("a is %s, its command %d, not %d", s.Instance.State, s.Workload.PID, pid)
 	}
