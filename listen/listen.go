@@ -122,29 +122,31 @@ func (s *Service) Accepted() uint64 { return s.taken.Load() }
 // handle is one packet's way through. The order is that of cost and trust:
 // shape and signature first, then whose it is, then whether it is new.
 func (s *Service) handle(b []byte, from netip.AddrPort, multicast bool) {
+	if c, warn := s.take(b, from, multicast); warn { // without the lock: the log may take its time
+		s.cfg.Log.Warn().Stringer("cause", c).Stringer("from", from).Msg(warnings[c])
+	}
+}
+
+// take hands a packet on, or drops it; warn says that its cause is to be told.
+func (s *Service) take(b []byte, from netip.AddrPort, multicast bool) (c Cause, warn bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p := &s.scratch
 	if err := s.cfg.Codec.Open(b, p); err != nil {
-		s.drop(causeOf(err), from)
-		return
+		return s.drop(causeOf(err), from)
 	}
 	if p.Instance == s.cfg.Self {
-		s.drop(Own, from)
-		return
+		return s.drop(Own, from)
 	}
 	if s.cfg.Drop != nil && s.cfg.Drop(from, p) {
-		s.drop(Rule, from)
-		return
+		return s.drop(Rule, from)
 	}
 	if last, known := s.seen.last(p.Instance); known {
 		if p.Seq <= last {
-			s.drop(Duplicate, from)
-			return
+			return s.drop(Duplicate, from)
 		}
 	} else if !s.floods.admit(from.Addr(), time.Now()) {
-		s.drop(Flood, from)
-		return
+		return s.drop(Flood, from)
 	}
 	s.seen.put(p.Instance, p.Seq)
 	s.taken.Add(1)
@@ -154,6 +156,7 @@ func (s *Service) handle(b []byte, from netip.AddrPort, multicast bool) {
 	own := *p
 	own.Heard = slices.Clone(p.Heard)
 	s.push(Received{&own, from, multicast})
+	return 0, false
 }
 
 // push adds r, and makes room for it if there is none. The lock is held, so
@@ -167,15 +170,14 @@ func (s *Service) push(r Received) {
 		}
 		select {
 		case old := <-s.out:
-			s.drop(Overflow, old.From)
+			_, _ = s.drop(Overflow, old.From) // nobody is warned of these
 		default:
 		}
 	}
 }
 
-func (s *Service) drop(c Cause, from netip.AddrPort) {
+// drop counts a packet, and says whether its cause is to be told.
+func (s *Service) drop(c Cause, from netip.AddrPort) (Cause, bool) {
 	s.counts[c].Add(1)
-	if text := warnings[c]; text != "" && s.warner.allows(c, from.Addr(), time.Now()) {
-		s.cfg.Log.Warn().Stringer("cause", c).Stringer("from", from).Msg(text)
-	}
+	return c, warnings[c] != "" && s.warner.allows(c, from.Addr(), time.Now())
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -209,6 +210,34 @@ func TestReceivedIsTheReceiversOwn(t *testing.T) {
 	if second.From != addrB || !second.Multicast || second.Packet.Heard[0].Seq != 99 {
 		t.Errorf("got %+v of %+v", *second.Packet, second)
 	}
+}
+
+// standing is a log that says when it is written to, and takes nothing until it
+// is told to.
+type standing struct{ entered, open chan struct{} }
+
+func (s standing) Write(b []byte) (int, error) {
+	close(s.entered)
+	<-s.open
+	return len(b), nil
+}
+
+// While a warning waits for the log, other packets go their way.
+func TestWarningWaits(t *testing.T) {
+	log := standing{make(chan struct{}), make(chan struct{})}
+	s := service(t, func(c *Config) { c.Log = zerolog.New(log) })
+	unsigned, good := seal(t, codec(t, "c"), packet(peerA, 5)), seal(t, codec(t, "c", key), packet(peerB, 5))
+	var wg sync.WaitGroup
+	wg.Go(func() { s.handle(unsigned, addrA, true) })
+	<-log.entered
+	wg.Go(func() { s.handle(good, addrB, true) })
+	select {
+	case <-s.Packets():
+	case <-time.After(10 * time.Second):
+		t.Error("a packet waits for the log")
+	}
+	close(log.open)
+	wg.Wait()
 }
 
 func TestWarnings(t *testing.T) {

@@ -88,6 +88,10 @@ func (n *Node) writeMetrics(m *admin.Metrics) {
 	n.writeCache(m, st)
 	n.writeHooks(m)
 	n.writeWorkload(m, st.Workload)
+	if n.o.LogDropped != nil {
+		m.Counter("log_dropped_total", "Lines of the log that could not be written, or had no room because whoever reads it stood still.")
+		m.Value(float64(n.o.LogDropped()))
+	}
 	writeProcess(m)
 }
 

@@ -48,7 +48,9 @@ type Options struct {
 	// Stdin, Stdout and Stderr are handed to Command if they are files.
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
-	Log            zerolog.Logger
+	// Log and LogDropped are Config's.
+	Log        zerolog.Logger
+	LogDropped func() uint64
 	// Keeper: the death of this process is told to the peers at once, by a
 	// keeper: a child of the same binary, which must call workload.KeeperMain
 	// when its first argument is "keeper". Without it they learn it by silence.

@@ -26,7 +26,11 @@ type Config struct {
 	Settings *config.Settings
 	// Plugins hear the hooks under these names, if the settings name them.
 	Plugins map[string]profiler.Plugin
-	Log     zerolog.Logger
+	// Log must not wait for whoever reads it: a writer that blocks blocks the
+	// instance, and with it its heartbeats. Give it [NewLogWriter], and LogDropped
+	// that one's Dropped for the metrics; nil: they have no such number.
+	Log        zerolog.Logger
+	LogDropped func() uint64
 	// Keeper: the death of this process is told to the peers at once, by a
 	// keeper: a child of the same binary, which must call workload.KeeperMain
 	// when its first argument is "keeper". Without it they learn it by silence.
@@ -73,7 +77,7 @@ func Run(ctx context.Context, cfg Config, work func(ctx context.Context, m *Mast
 		cfg.Log.Warn().Msg(warning)
 	}
 	n, err := New(Options{
-		Settings: s, Environ: environ, Work: work, Abort: cfg.Abort, Plugins: cfg.Plugins, Log: cfg.Log,
+		Settings: s, Environ: environ, Work: work, Abort: cfg.Abort, Plugins: cfg.Plugins, Log: cfg.Log, LogDropped: cfg.LogDropped,
 		Stderr: os.Stderr, Keeper: cfg.Keeper, Reload: cfg.Reload, SocketPath: socket, Version: cfg.Version,
 	})
 	if err != nil {

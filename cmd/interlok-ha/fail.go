@@ -62,7 +62,7 @@ func (a *app) fail(err error) int {
 		return e.Code
 	}
 	if faults, ok := errors.AsType[config.Faults](err); ok {
-		fmt.Fprintln(a.stderr, faults.Error())
+		fmt.Fprintln(a.errors(), faults.Error())
 		return a.tell(errors.New(count(len(faults), "fault")+" in the settings"), "", exitUsage)
 	}
 	if e, ok := errors.AsType[*admin.Error](err); ok {
@@ -81,11 +81,11 @@ func (a *app) fail(err error) int {
 func (a *app) tell(err error, hint string, code int) int {
 	if err != nil {
 		for line := range strings.Lines(strings.TrimSpace(err.Error())) {
-			printLine(a.stderr, "interlok-ha: "+strings.TrimSuffix(line, "\n"))
+			printLine(a.errors(), "interlok-ha: "+strings.TrimSuffix(line, "\n"))
 		}
 	}
 	if hint != "" {
-		printLine(a.stderr, "interlok-ha: hint: "+hint)
+		printLine(a.errors(), "interlok-ha: hint: "+hint)
 	}
 	return code
 }

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/interlok-ha/interlok-ha/admin"
 	"github.com/interlok-ha/interlok-ha/config"
@@ -55,6 +56,9 @@ func TestLogFormats(t *testing.T) {
 		a := &app{stderr: &stderr, logFormat: tt.format, logLevel: tt.level}
 		log := a.logger()
 		log.Info().Int("port", 2710).Msg("Started listener")
+		if !a.log.Flush(10 * time.Second) {
+			t.Fatal("not flushed")
+		}
 		if got := stderr.String(); !regexp.MustCompile(tt.line).MatchString(got) {
 			t.Errorf("%s %s: %q, want %s", tt.format, tt.level, got, tt.line)
 		}

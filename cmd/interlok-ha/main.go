@@ -40,7 +40,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 			return demo.NodeMain(args[1:], environ, stdin, stdout, stderr)
 		}
 	}
-	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, environ: environ, hung: make(chan os.Signal, 1)}
+	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, environ: environ, hung: make(chan os.Signal, 1), pipe: make(chan os.Signal, 1)}
 	if len(args) > 0 && args[0] == "run" {
 		// Before all else: one that comes while the settings are read is kept.
 		signal.Notify(a.hung, syscall.SIGHUP)

@@ -4,10 +4,13 @@ import (
 	"context"
 	"io"
 	"os"
+	"os/signal"
 	"runtime/debug"
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/interlok-ha/interlok-ha/node"
 )
 
 // app is one call of the program: its streams and the flags all verbs share.
@@ -15,7 +18,9 @@ type app struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	environ        []string
-	hung           chan os.Signal // SIGHUP, of run
+	hung           chan os.Signal  // SIGHUP, of run
+	pipe           chan os.Signal  // SIGPIPE, of run
+	log            *node.LogWriter // of run: to stderr
 
 	output    string // table, json or yaml
 	logFormat string // console or json
@@ -39,11 +44,15 @@ func (a *app) execute(ctx context.Context, args []string) int {
 	root.SetIn(a.stdin)
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
-	err := root.ExecuteContext(ctx)
-	if err == nil {
-		return exitDone
+	code := exitDone
+	if err := root.ExecuteContext(ctx); err != nil {
+		code = a.fail(err)
 	}
-	return a.fail(err)
+	if a.log != nil {
+		a.log.Flush(flushTime)
+	}
+	signal.Stop(a.pipe)
+	return code
 }
 
 func (a *app) root() *cobra.Command {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/interlok-ha/interlok-ha/config"
 	"github.com/interlok-ha/interlok-ha/node"
@@ -26,7 +27,8 @@ without a shell in between. Without COMMAND the instance only holds the role.
 FILE is a bootstrap.properties; without one, every setting has a default.
 
 SIGTERM and SIGINT stop COMMAND, then hand over, then exit; a second one stops
-at once. SIGHUP reads failover.key.file and failover.admin.token.file again.`,
+at once; the same one within 300 ms counts as the first. SIGHUP reads
+failover.key.file and failover.admin.token.file again.`,
 		Example: `  interlok-ha run -- ./my-service --port 8080
   interlok-ha run bootstrap.properties --name a -- ./my-service`,
 		Args: runArgs,
@@ -44,6 +46,9 @@ at once. SIGHUP reads failover.key.file and failover.admin.token.file again.`,
 		if err != nil {
 			return err
 		}
+		// A log whose reader has gone must not end the instance. Caught, not
+		// ignored: COMMAND would inherit the latter.
+		signal.Notify(a.pipe, syscall.SIGPIPE)
 		log := a.logger()
 		for _, warning := range loaded.Warnings {
 			log.Warn().Msg(warning)
@@ -69,6 +74,7 @@ func (a *app) takePart(ctx context.Context, s *config.Settings, command []string
 		Stderr:     a.stderr,
 		Stdin:      a.stdin,
 		Log:        log,
+		LogDropped: a.log.Dropped,
 		Keeper:     !slices.Contains(a.environ, "INTERLOK_HA_TEST_NO_OBITUARY=1"),
 		Now:        now,
 		Reload:     a.hung,
@@ -85,6 +91,10 @@ func (a *app) takePart(ctx context.Context, s *config.Settings, command []string
 	return n.Run(ctx)
 }
 
+// echoTime is how long a signal that comes again is the same one: timeout(1), for
+// one, signals its child, and then the group of both.
+const echoTime = 300 * time.Millisecond
+
 // untilSignalled ends the context at the first SIGTERM or SIGINT and closes now
 // at the second. It hands SIGHUP to hung, many at once as one. Whoever takes
 // none must not have it ignored: that would be passed on to COMMAND.
@@ -98,22 +108,7 @@ func untilSignalled(parent context.Context, log zerolog.Logger, hung chan os.Sig
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		for n := 1; ; {
-			select {
-			case sig := <-stop:
-				switch n {
-				case 1:
-					log.Info().Stringer("signal", sig).Msg("Stopping; a second signal stops at once")
-					cancel()
-				case 2:
-					log.Warn().Stringer("signal", sig).Msg("Stopping at once")
-					close(atOnce)
-				}
-				n++
-			case <-quit:
-				return
-			}
-		}
+		heed(stop, quit, log, cancel, func() { close(atOnce) })
 	}()
 	return ctx, atOnce, func() {
 		signal.Stop(stop)
@@ -121,6 +116,31 @@ func untilSignalled(parent context.Context, log zerolog.Logger, hung chan os.Sig
 		close(quit)
 		<-ended
 		cancel()
+	}
+}
+
+// heed calls first and second at the signals of these numbers, until quit.
+func heed(stop <-chan os.Signal, quit <-chan struct{}, log zerolog.Logger, first, second func()) {
+	var was os.Signal
+	var at time.Time
+	for n := 0; ; {
+		select {
+		case sig := <-stop:
+			if sig == was && time.Since(at) < echoTime {
+				continue
+			}
+			switch n++; n {
+			case 1:
+				was, at = sig, time.Now()
+				first() // and only then the words
+				log.Info().Stringer("signal", sig).Msg("Stopping; a second signal stops at once")
+			case 2:
+				second()
+				log.Warn().Stringer("signal", sig).Msg("Stopping at once")
+			}
+		case <-quit:
+			return
+		}
 	}
 }
 

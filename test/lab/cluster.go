@@ -178,6 +178,8 @@ type Run struct {
 	Env     []string
 	Console bool // the log is for people, not JSON
 	Trace   bool // and has everything
+	// Stderr is where the log goes instead of to the test.
+	Stderr *os.File
 	// Interface is lo if empty.
 	Interface string
 }

@@ -48,6 +48,9 @@ func start(c *Cluster, r Run, args []string) (*Instance, error) {
 	cmd.Env = append(c.environ(), r.Env...)
 	// Files, not Go pipes: a descendant that has them open must not hold up Wait.
 	cmd.Stdout, cmd.Stderr = writer, writer
+	if r.Stderr != nil {
+		cmd.Stderr = r.Stderr
+	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	i := &Instance{Name: r.Name, c: c, cmd: cmd, done: make(chan struct{}), read: make(chan struct{})}
 	if err = cmd.Start(); err != nil {
