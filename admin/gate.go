@@ -8,10 +8,10 @@ import (
 )
 
 // gate lets in at most so many connections at once, and only of allowed users.
-// Who comes when it is full waits in the kernel's queue.
+// Who comes when all are at work waits in the kernel's queue.
 type gate struct {
 	*socket
-	places  chan struct{}
+	places  *places
 	allowed func(uid int) bool
 	log     zerolog.Logger
 
@@ -20,28 +20,29 @@ type gate struct {
 }
 
 func newGate(s *socket, most int, allowed func(uid int) bool, log zerolog.Logger) *gate {
-	return &gate{socket: s, places: make(chan struct{}, most), allowed: allowed, log: log, closed: make(chan struct{})}
+	return &gate{socket: s, places: newPlaces(most), allowed: allowed, log: log, closed: make(chan struct{})}
 }
 
-// Accept waits for a place, then for a caller.
+// Accept waits for a caller, then for a place for it.
 func (g *gate) Accept() (net.Conn, error) {
-	select {
-	case g.places <- struct{}{}:
-	case <-g.closed:
-		return nil, net.ErrClosed
-	}
 	for {
 		c, err := g.AcceptUnix()
 		if err != nil {
-			<-g.places
 			return nil, err
 		}
 		uid, known, err := dialler(c)
-		if err == nil && (!known || g.allowed(uid)) {
-			return &guest{UnixConn: c, leave: sync.OnceFunc(func() { <-g.places })}, nil
+		if err != nil || known && !g.allowed(uid) {
+			c.Close()
+			g.log.Warn().Err(err).Int("uid", uid).Msg("admin connection refused")
+			continue
 		}
-		c.Close()
-		g.log.Warn().Err(err).Int("uid", uid).Msg("admin connection refused")
+		in := &guest{UnixConn: c}
+		in.leave = sync.OnceFunc(func() { g.places.leave(in) })
+		if !g.places.enter(in, g.closed) {
+			c.Close()
+			return nil, net.ErrClosed
+		}
+		return in, nil
 	}
 }
 

@@ -69,7 +69,7 @@ const (
 
 var operations = []operation{
 	{path: "/v1/status", methods: reads, summary: "What the instance knows now", answers: map[int]any{200: Status{}}, tries: []try{{"/v1/status", "", 200}}},
-	{path: "/v1/events", methods: "GET", summary: "Events as they happen, one JSON object a line, the present state first; server-sent events when Accept says text/event-stream",
+	{path: "/v1/events", methods: "GET", summary: "Events as they happen, one JSON object a line, the present state first; server-sent events when Accept says text/event-stream. 503 with Retry-After: too many read streams",
 		answers: map[int]any{200: Event{}}, kind: ndjson, tries: []try{{"/v1/events", "", 200}}},
 	{path: "/v1/cache", methods: reads, summary: "The caches, and how complete they are here", answers: map[int]any{200: CacheStats{}},
 		tries: []try{{"/v1/cache", "", 200}, {"/v1/cache?x=1", "", 400}}},

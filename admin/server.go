@@ -116,9 +116,11 @@ func (s *Server) Run(ctx context.Context) error {
 		})
 	}
 	base := func(net.Listener) context.Context { return requests }
+	g := newGate(sock, s.conns, s.allowed, s.cfg.Log)
 	srv := &http.Server{
-		Handler:           guarded(api),
+		Handler:           guarded(newUsher(api, s.conns)),
 		BaseContext:       base,
+		ConnState:         g.places.note,
 		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       s.read,
 		IdleTimeout:       idleTimeout,
@@ -126,7 +128,6 @@ func (s *Server) Run(ctx context.Context) error {
 		ErrorLog:          stdLogger(s.cfg.Log),
 	}
 
-	g := newGate(sock, s.conns, s.allowed, s.cfg.Log)
 	tcp, err := s.openDoor(api, guarded)
 	if err != nil {
 		g.Close()
@@ -181,7 +182,7 @@ func (s *Server) openDoor(api http.Handler, guarded func(http.Handler) http.Hand
 	if token := s.later.Load(); token != nil {
 		d.token.set(*token)
 	}
-	srv := d.server(guarded(newPorter(api, d)))
+	srv := d.server(guarded(newPorter(newUsher(api, s.conns), d)))
 	srv.ReadTimeout = s.read
 	if s.change != nil {
 		s.change(d, srv)

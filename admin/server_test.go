@@ -167,31 +167,6 @@ func TestSameUserOrRoot(t *testing.T) {
 	}
 }
 
-// The next caller waits until a place is free, and gets it.
-func TestConnectionLimit(t *testing.T) {
-	path, _ := serve(t, newFakeNode(), func(s *Server) { s.conns = 2 })
-	var held []net.Conn
-	for range 2 {
-		c := dial(t, path)
-		fmt.Fprint(c, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
-		if _, err := http.ReadResponse(bufio.NewReader(c), nil); err != nil {
-			t.Fatal(err)
-		}
-		held = append(held, c)
-	}
-	third := dial(t, path)
-	fmt.Fprint(third, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
-	third.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
-	if _, err := third.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Fatalf("the third of two was answered: %v", err)
-	}
-	third.SetReadDeadline(time.Time{})
-	held[0].Close()
-	if _, err := http.ReadResponse(bufio.NewReader(third), nil); err != nil {
-		t.Errorf("the third got no answer after a place was free: %v", err)
-	}
-}
-
 func TestHeaderLimit(t *testing.T) {
 	path, _ := serve(t, newFakeNode(), nil)
 	c := dial(t, path)

@@ -55,7 +55,7 @@ func serveTCP(t *testing.T, cfg Config, tcp TCP, remote bool, change func(*doorw
 		}
 		if remote {
 			d.loopback = false
-			srv.Handler = newPorter(newAPI(cfg, s.ownMetrics), d)
+			srv.Handler = newPorter(newUsher(newAPI(cfg, s.ownMetrics), s.conns), d)
 		}
 	}
 	ctx, cancel := context.WithCancel(t.Context())
