@@ -96,7 +96,7 @@ var operations = []operation{
 	{path: "/v1/openapi.json", methods: reads, summary: "This document", answers: map[int]any{200: object{}}, tries: []try{{"/v1/openapi.json", "", 200}}},
 	{path: "/metrics", methods: reads, summary: "Numbers for Prometheus", answers: map[int]any{200: metricsText{}}, kind: MetricsType, tries: []try{{"/metrics", "", 200}}},
 	{path: "/healthz", methods: probes, summary: "200 while the instance answers", answers: map[int]any{200: probeAnswer{}}, tries: []try{{"/healthz", "", 200}}},
-	{path: "/readyz", methods: probes, summary: "200 if it works as master, or could take over as a slave; else 503, and why", answers: map[int]any{200: probeAnswer{}, 503: probeAnswer{}}, tries: []try{{"/readyz", "", 200}}},
+	{path: "/readyz", methods: probes, summary: "200 if it works as master, or could take over now as a slave; else 503, and why: a witness, a failing health check, maintenance, no master known, a copy that is not complete", answers: map[int]any{200: probeAnswer{}, 503: probeAnswer{}}, tries: []try{{"/readyz", "", 200}}},
 	{path: "/master", methods: probes, summary: "200 if it is master, else 503", answers: map[int]any{200: probeAnswer{}, 503: probeAnswer{}}, tries: []try{{"/master", "", 200}}},
 	{path: "/primary", methods: probes, summary: "As /master", answers: map[int]any{200: probeAnswer{}, 503: probeAnswer{}}, tries: []try{{"/primary", "", 200}}},
 	{path: "/leader", methods: probes, summary: "As /master", answers: map[int]any{200: probeAnswer{}, 503: probeAnswer{}}, tries: []try{{"/leader", "", 200}}},

@@ -52,6 +52,12 @@ func unready(s Status) string {
 	default:
 		return "it is " + s.Instance.State
 	}
+	if s.Instance.Barred != "" {
+		return s.Instance.Barred
+	}
+	if s.Instance.State == StateMaintenance {
+		return "nobody may take over during maintenance"
+	}
 	if s.Master == nil {
 		return "no master is known"
 	}
