@@ -236,6 +236,8 @@ func (d *doorway) server(handler http.Handler) *http.Server {
 		MaxHeaderBytes:    maxHeaders,
 		ErrorLog:          stdLogger(d.log),
 		Protocols:         new(http.Protocols),
+
+		DisableGeneralOptionsHandler: true, // the porter answers OPTIONS * too
 	}
 	srv.Protocols.SetHTTP1(true) // one request at a time, so that connections bound the work
 	if d.keys != nil {
