@@ -15,7 +15,7 @@
 //	POST /v1/drain        {"force":false}                Status
 //	POST /v1/resume                                      Status
 //	POST /v1/promote      {"force":false}                Status
-//	POST /v1/maintenance  {"on":true,"for":"30m"}        Status
+//	POST /v1/maintenance  {"on":true,"for":"30m"}        Status; 30m unless said
 //	GET  /v1/cache                      CacheStats: the names, and how complete they are here
 //	GET  /v1/cache/{cache}              CachePage: after=KEY limit=100 state=in-flight|done|failed
 //	                                    workflow=NAME orphans=1; next is the key to go on after

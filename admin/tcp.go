@@ -274,6 +274,9 @@ func (k *keyPair) load() error {
 		if err != nil {
 			return err
 		}
+		if !info.Mode().IsRegular() { // to open a pipe waits for who writes, and a handshake for us
+			return fmt.Errorf("%s is no regular file", name)
+		}
 		changed[i] = info.ModTime()
 	}
 	if k.pair != nil && changed == k.changed {
