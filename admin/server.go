@@ -52,6 +52,7 @@ type Server struct {
 	conns   int
 	read    time.Duration
 	stop    time.Duration
+	look    time.Duration
 	allowed func(uid int) bool
 
 	change    func(*doorway, *http.Server) // by which tests set other limits; may be nil
@@ -69,7 +70,7 @@ func New(cfg Config) (*Server, error) {
 	if err := CheckSocketPath(cfg.SocketPath); err != nil {
 		return nil, err
 	}
-	return &Server{cfg: cfg, ready: make(chan struct{}), conns: maxConns, read: readTimeout, stop: stopTimeout, allowed: sameUserOrRoot}, nil
+	return &Server{cfg: cfg, ready: make(chan struct{}), conns: maxConns, read: readTimeout, stop: stopTimeout, look: socketEvery, allowed: sameUserOrRoot}, nil
 }
 
 // Ready is closed when the socket, and the TCP address if there is one, accept
@@ -133,6 +134,7 @@ func (s *Server) Run(ctx context.Context) error {
 		g.Close()
 		return err
 	}
+	g.watching.Go(func() { g.watch(s.look) })
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(g) }()
 	if tcp != nil {
@@ -160,6 +162,7 @@ func (s *Server) Run(ctx context.Context) error {
 	cancel()
 	srv.Close()
 	g.Close()
+	g.watching.Wait()
 	if tcp != nil {
 		tcp.Close()
 		s.tcp.Load().Close()

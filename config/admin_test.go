@@ -127,7 +127,7 @@ func TestCheckToken(t *testing.T) {
 	} {
 		got := checkToken(token)
 		if want == "" && got != "" || !strings.Contains(got, want) || token != "" && strings.Contains(got, token) {
-			t.Errorf("%q: %q, want %q", token, got, want)
+			t.Errorf("%.80q: %q, want %q", token, got, want)
 		}
 	}
 }
