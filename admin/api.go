@@ -2,6 +2,7 @@ package admin
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -145,6 +146,11 @@ type (
 	forceBody struct {
 		Force bool `json:"force,omitempty"`
 	}
+	promoteBody struct {
+		Force bool `json:"force,omitempty"`
+		// Yes is taken from who writes what the command line wants, and says nothing.
+		Yes bool `json:"yes,omitempty"`
+	}
 	maintenanceBody struct {
 		On  bool   `json:"on"`
 		For string `json:"for,omitempty"`
@@ -188,7 +194,7 @@ func (a *api) resume(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (a *api) promote(w http.ResponseWriter, r *http.Request) error {
-	var body forceBody
+	var body promoteBody
 	if err := readBody(w, r, &body); err != nil {
 		return err
 	}
@@ -206,10 +212,10 @@ func (a *api) maintenance(w http.ResponseWriter, r *http.Request) error {
 	var d time.Duration
 	switch {
 	case body.On == nil:
-		return usage("on is missing", `write {"on":true,"for":"30m"} or {"on":false}`)
+		return usage("on is missing", `write {"on":true,"for":"`+DefaultMaintenance+`"} or {"on":false}`)
 	case *body.On:
 		var err error
-		if d, err = ParseMaintenance(body.For); err != nil {
+		if d, err = ParseMaintenance(cmp.Or(body.For, DefaultMaintenance)); err != nil {
 			return err
 		}
 	case body.For != "":
@@ -217,6 +223,9 @@ func (a *api) maintenance(w http.ResponseWriter, r *http.Request) error {
 	}
 	return a.ordered(w, r, a.node.Maintenance(r.Context(), d))
 }
+
+// DefaultMaintenance is how long maintenance lasts if nobody says it.
+const DefaultMaintenance = "30m"
 
 // maxMaintenance is in whole days what a packet can carry: milliseconds in 32 bits.
 const maxMaintenance = 49 * 24 * time.Hour

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // ask gives one request to the handlers.
@@ -61,7 +62,9 @@ func TestRoutes(t *testing.T) {
 		{"POST", "/v1/promote", `{"force":true}`, 200, "promote force"},
 		{"POST", "/v1/maintenance", `{"on":true,"for":"30m"}`, 200, "maintenance 30m0s"},
 		{"POST", "/v1/maintenance", `{"on":false}`, 200, "maintenance 0s"},
-		{"POST", "/v1/maintenance", `{"on":true}`, 400, ""},
+		{"POST", "/v1/promote", `{"force":true,"yes":true}`, 200, "promote force"},
+		{"POST", "/v1/promote", `{"yes":true}`, 200, "promote"},
+		{"POST", "/v1/maintenance", `{"on":true}`, 200, "maintenance 30m0s"},
 		{"POST", "/v1/maintenance", `{"on":true,"for":"-1s"}`, 400, ""},
 		{"POST", "/v1/maintenance", `{"on":false,"for":"1s"}`, 400, ""},
 		{"POST", "/v1/maintenance", `{"on":true,"for":"1176h"}`, 200, "maintenance 1176h0m0s"},
@@ -185,5 +188,30 @@ func golden(t *testing.T, name, got string) {
 	}
 	if got != string(want) {
 		t.Errorf("%s differs; got:\n%s\nwant:\n%s", file, got, want)
+	}
+}
+
+// deadlineWriter notes what deadline there was when something was written.
+type deadlineWriter struct {
+	httptest.ResponseRecorder
+	deadline, written time.Time
+}
+
+func (w *deadlineWriter) SetWriteDeadline(d time.Time) error {
+	w.deadline = d
+	return nil
+}
+
+func (w *deadlineWriter) Write(b []byte) (int, error) {
+	w.written = w.deadline
+	return len(b), nil
+}
+
+// An answer that nobody takes is given up.
+func TestAnswerHasDeadline(t *testing.T) {
+	w, began := &deadlineWriter{}, time.Now()
+	writeBytes(w, http.StatusOK, "text/plain", []byte("x"))
+	if d := w.written; d.Before(began.Add(writeTimeout)) || d.After(time.Now().Add(writeTimeout)) {
+		t.Errorf("it is written until %v, want %v from now", d, writeTimeout)
 	}
 }

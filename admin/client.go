@@ -90,7 +90,7 @@ func (c *Client) Resume(ctx context.Context) (Status, error) {
 // Promote has the instance claim mastership, with force also without votes.
 func (c *Client) Promote(ctx context.Context, force bool) (Status, error) {
 	var s Status
-	err := c.call(ctx, http.MethodPost, "/v1/promote", forceBody{force}, &s)
+	err := c.call(ctx, http.MethodPost, "/v1/promote", promoteBody{Force: force}, &s)
 	return s, err
 }
 

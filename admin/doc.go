@@ -15,7 +15,7 @@
 //	POST /v1/drain        {"force":false}                Status
 //	POST /v1/resume                                      Status
 //	POST /v1/promote      {"force":false}                Status
-//	POST /v1/maintenance  {"on":true,"for":"30m"}        Status
+//	POST /v1/maintenance  {"on":true,"for":"30m"}        Status; 30m unless said
 //	GET  /v1/cache                      CacheStats: the names, and how complete they are here
 //	GET  /v1/cache/{cache}              CachePage: after=KEY limit=100 state=in-flight|done|failed
 //	                                    workflow=NAME orphans=1; next is the key to go on after
@@ -54,9 +54,9 @@
 //
 // Over TCP ([TCP]) anybody may read what tells no content: status, metrics, the
 // probes and this description. What changes state needs a bearer token, and on
-// an address that is not loopback so does the rest. A POST needs Content-Type:
-// application/json. Requests under a name that is not the instance's, and those
-// of other sites, are turned away. SECURITY.md has the whole of it.
+// an address that is not loopback so does the rest. Without
+// it, requests under a name that is not the instance's are turned away, except
+// for probes; those of other sites always are. SECURITY.md has the whole of it.
 //
 // Not promised: that pages fit together while the cache changes, or that no
 // event is missed. A reader that is too slow is cut off rather than let it

@@ -18,7 +18,6 @@ const (
 	KindMethod       Kind = "method"         // the path is there, the method is not: 405
 	KindSlow         Kind = "slow"           // the body did not come in time: 408
 	KindTooLarge     Kind = "too-large"      // the body exceeds its limit: 413
-	KindMedia        Kind = "content-type"   // the body is of another kind: 415
 	KindMisdirected  Kind = "misdirected"    // the Host is none of the instance's names: 421
 	KindRefused      Kind = "refused"        // possible in general, not in this state: 409
 	KindNotMaster    Kind = "not-master"     // only the master can do it: 409
@@ -47,7 +46,6 @@ var kinds = map[Kind]struct {
 	KindMethod:       {http.StatusMethodNotAllowed, "method not allowed"},
 	KindTooLarge:     {http.StatusRequestEntityTooLarge, "the body is too large"},
 	KindSlow:         {http.StatusRequestTimeout, "the body is too slow"},
-	KindMedia:        {http.StatusUnsupportedMediaType, "the body is of another kind"},
 	KindMisdirected:  {http.StatusMisdirectedRequest, "not this instance's name"},
 	KindRefused:      {http.StatusConflict, "refused in this state"},
 	KindNotMaster:    {http.StatusConflict, "not the master"},

@@ -5,7 +5,6 @@ import (
 	"crypto/subtle"
 	"fmt"
 	"maps"
-	"mime"
 	"net"
 	"net/http"
 	"net/netip"
@@ -41,7 +40,6 @@ const (
 	rejectHost  = "host"
 	rejectSite  = "cross-site"
 	rejectToken = "token"
-	rejectMedia = "content-type"
 	rejectBusy  = "busy"
 )
 
@@ -52,6 +50,11 @@ const toldEvery = time.Minute
 var public = map[string]bool{
 	"/": true, "/dashboard.css": true, "/dashboard.js": true, "/v1/status": true, "/v1/openapi.json": true, "/metrics": true, "/healthz": true, "/readyz": true,
 	"/master": true, "/primary": true, "/leader": true, "/slave": true, "/replica": true,
+}
+
+// probed is what anybody may ask under any name.
+var probed = map[string]bool{
+	"/healthz": true, "/readyz": true, "/master": true, "/primary": true, "/leader": true, "/slave": true, "/replica": true,
 }
 
 // orders are what the log tells of, whoever gave them.
@@ -76,7 +79,7 @@ func newPorter(api http.Handler, d *doorway) *porter {
 }
 
 // ServeHTTP asks for the name under which we are known, where the request comes
-// from, the token, and the kind of the body, in this order.
+// from, and the token, in this order.
 func (p *porter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if v, ok := r.Context().Value(visitorKey{}).(*visitor); ok {
 		v.asked.Store(true)
@@ -143,7 +146,10 @@ func (p *porter) walk(r *http.Request) (leave func(), err error) {
 
 // judge says why a request is turned away; nil: it is not.
 func (p *porter) judge(r *http.Request) (cause string, err error) {
-	if !p.knows(r.Host) {
+	// A page that has a name pointed here has no token; the probes tell it which
+	// role we have, and no more.
+	stranger := p.authorize(r)
+	if stranger != nil && !p.knows(r.Host) && !(probed[r.URL.Path] && safe(r.Method)) {
 		return rejectHost, &Error{Kind: KindMisdirected, Detail: fmt.Sprintf("%q is not a name of this instance", cut(r.Host)),
 			Mend: "use its IP address, or name it in failover.admin.hosts"}
 	}
@@ -164,16 +170,9 @@ func (p *porter) judge(r *http.Request) (cause string, err error) {
 			return rejectSite, &Error{Kind: KindForbidden, Detail: "the request comes from another site"}
 		}
 	}
-	if !safe(r.Method) || !p.loopback && !public[r.URL.Path] {
-		if err := p.authorize(r); err != nil {
-			return rejectToken, err
-		}
-	}
-	if r.Method == http.MethodPost {
-		// No form and no image of another site can send this type.
-		if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
-			return rejectMedia, &Error{Kind: KindMedia, Detail: "a POST over TCP needs Content-Type: application/json", Mend: "add that header, also if there is no body"}
-		}
+	// The token is in a header that no form and no image of another site can send.
+	if stranger != nil && (!safe(r.Method) || !p.loopback && !public[r.URL.Path]) {
+		return rejectToken, stranger
 	}
 	return "", nil
 }
@@ -208,7 +207,7 @@ func (p *porter) knows(host string) bool {
 	}
 	host = plainHost(host)
 	if a, err := netip.ParseAddr(host); err == nil {
-		return !a.IsUnspecified()
+		return !a.Unmap().IsUnspecified()
 	}
 	return p.hosts[host] || p.covers != nil && p.covers(host)
 }

@@ -52,6 +52,12 @@ func unready(s Status) string {
 	default:
 		return "it is " + s.Instance.State
 	}
+	if s.Instance.Barred != "" {
+		return s.Instance.Barred
+	}
+	if s.Instance.State == StateMaintenance {
+		return "nobody may take over during maintenance"
+	}
 	if s.Master == nil {
 		return "no master is known"
 	}
@@ -89,7 +95,7 @@ func (s *Server) ownMetrics(m *Metrics) {
 		m.Value(float64(c.answers[code]), "code", fmt.Sprint(code))
 	}
 	m.Counter("admin_rejected_total", "Requests over TCP that were turned away, by cause.")
-	for _, cause := range []string{rejectHost, rejectSite, rejectToken, rejectMedia, rejectBusy} {
+	for _, cause := range []string{rejectHost, rejectSite, rejectToken, rejectBusy} {
 		m.Value(float64(c.rejected[cause]), "cause", cause)
 	}
 }

@@ -52,6 +52,7 @@ type Server struct {
 	conns   int
 	read    time.Duration
 	stop    time.Duration
+	look    time.Duration
 	allowed func(uid int) bool
 
 	change    func(*doorway, *http.Server) // by which tests set other limits; may be nil
@@ -69,7 +70,7 @@ func New(cfg Config) (*Server, error) {
 	if err := CheckSocketPath(cfg.SocketPath); err != nil {
 		return nil, err
 	}
-	return &Server{cfg: cfg, ready: make(chan struct{}), conns: maxConns, read: readTimeout, stop: stopTimeout, allowed: sameUserOrRoot}, nil
+	return &Server{cfg: cfg, ready: make(chan struct{}), conns: maxConns, read: readTimeout, stop: stopTimeout, look: socketEvery, allowed: sameUserOrRoot}, nil
 }
 
 // Ready is closed when the socket, and the TCP address if there is one, accept
@@ -116,9 +117,11 @@ func (s *Server) Run(ctx context.Context) error {
 		})
 	}
 	base := func(net.Listener) context.Context { return requests }
+	g := newGate(sock, s.conns, s.allowed, s.cfg.Log)
 	srv := &http.Server{
-		Handler:           guarded(api),
+		Handler:           guarded(newUsher(api, s.conns)),
 		BaseContext:       base,
+		ConnState:         g.places.note,
 		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       s.read,
 		IdleTimeout:       idleTimeout,
@@ -126,12 +129,12 @@ func (s *Server) Run(ctx context.Context) error {
 		ErrorLog:          stdLogger(s.cfg.Log),
 	}
 
-	g := newGate(sock, s.conns, s.allowed, s.cfg.Log)
 	tcp, err := s.openDoor(api, guarded)
 	if err != nil {
 		g.Close()
 		return err
 	}
+	g.watching.Go(func() { g.watch(s.look) })
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(g) }()
 	if tcp != nil {
@@ -159,6 +162,7 @@ func (s *Server) Run(ctx context.Context) error {
 	cancel()
 	srv.Close()
 	g.Close()
+	g.watching.Wait()
 	if tcp != nil {
 		tcp.Close()
 		s.tcp.Load().Close()
@@ -181,7 +185,7 @@ func (s *Server) openDoor(api http.Handler, guarded func(http.Handler) http.Hand
 	if token := s.later.Load(); token != nil {
 		d.token.set(*token)
 	}
-	srv := d.server(guarded(newPorter(api, d)))
+	srv := d.server(guarded(newPorter(newUsher(api, s.conns), d)))
 	srv.ReadTimeout = s.read
 	if s.change != nil {
 		s.change(d, srv)

@@ -124,6 +124,57 @@ func TestSocketPlace(t *testing.T) {
 	}
 }
 
+// ownedInfo is a folder as if it belonged to somebody.
+type ownedInfo struct {
+	os.FileInfo
+	uid int
+}
+
+func (i ownedInfo) Sys() any { return &syscall.Stat_t{Uid: uint32(i.uid)} }
+
+// Who owns the folder above the socket's could swap that for another.
+func TestFolderAboveOfAnother(t *testing.T) {
+	dir := shortDir(t)
+	info, err := os.Stat(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	me := os.Geteuid()
+	for uid, want := range map[int]bool{0: true, me: true, me + 1: false} {
+		err := checkAbove(dir, ownedInfo{info, uid})
+		if (err == nil) != want || err != nil && (KindOf(err) != KindBadSocket || !strings.Contains(err.Error(), fmt.Sprintf("belongs to user %d", uid))) {
+			t.Errorf("user %d: %v, want it to pass: %v", uid, err, want)
+		}
+	}
+}
+
+// A socket whose file is taken away is made again, and the instance is reached.
+func TestSocketIsMadeAgain(t *testing.T) {
+	path, stop := serve(t, newFakeNode(), func(s *Server) { s.look = 10 * time.Millisecond })
+	if err := os.RemoveAll(filepath.Dir(path)); err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(10 * time.Second); ; {
+		_, err := NewClient(path).Status(t.Context())
+		if err == nil {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatal(err)
+		}
+		time.Sleep(5 * time.Millisecond) // no one tells when
+	}
+	if info, err := os.Lstat(path); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("the new socket: %v, %v", info, err)
+	}
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the new socket is still there after Run: %v", err)
+	}
+}
+
 func TestLongSocketPath(t *testing.T) {
 	path := "/tmp/" + strings.Repeat("n", 120) + ".sock"
 	_, err := New(Config{Node: newFakeNode(), SocketPath: path})
@@ -164,31 +215,6 @@ func TestSameUserOrRoot(t *testing.T) {
 		if got := sameUserOrRoot(uid); got != want {
 			t.Errorf("user %d: %v, want %v", uid, got, want)
 		}
-	}
-}
-
-// The next caller waits until a place is free, and gets it.
-func TestConnectionLimit(t *testing.T) {
-	path, _ := serve(t, newFakeNode(), func(s *Server) { s.conns = 2 })
-	var held []net.Conn
-	for range 2 {
-		c := dial(t, path)
-		fmt.Fprint(c, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
-		if _, err := http.ReadResponse(bufio.NewReader(c), nil); err != nil {
-			t.Fatal(err)
-		}
-		held = append(held, c)
-	}
-	third := dial(t, path)
-	fmt.Fprint(third, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
-	third.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
-	if _, err := third.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Fatalf("the third of two was answered: %v", err)
-	}
-	third.SetReadDeadline(time.Time{})
-	held[0].Close()
-	if _, err := http.ReadResponse(bufio.NewReader(third), nil); err != nil {
-		t.Errorf("the third got no answer after a place was free: %v", err)
 	}
 }
 

@@ -101,6 +101,11 @@ func makeFolder(dir string) error {
 	if err != nil {
 		return badSocket(err, fmt.Sprintf("look at the folder above the socket's: %v", err), "")
 	}
+	return checkAbove(above, info)
+}
+
+// checkAbove says who but us and root could swap folders in above.
+func checkAbove(above string, info fs.FileInfo) error {
 	uid, known := ownerOf(info)
 	switch {
 	case known && uid != os.Geteuid() && uid != 0:

@@ -49,7 +49,7 @@ type doorway struct {
 	keys     *keyPair // nil: no TLS
 	token    secret
 
-	places  chan struct{}
+	places  *places
 	perHost int
 	counted func(netip.Addr) bool // whether perHost holds for this caller
 	once    sync.Once
@@ -76,7 +76,7 @@ type tcpCounts struct {
 // openTCP listens.
 func openTCP(cfg TCP, conns int, counts *tcpCounts, log zerolog.Logger) (*doorway, error) {
 	d := &doorway{
-		cfg: cfg, log: log, counts: counts, places: make(chan struct{}, conns), perHost: max(1, min(maxPerHost, conns/2)),
+		cfg: cfg, log: log, counts: counts, places: newPlaces(conns), perHost: max(1, min(maxPerHost, conns/2)),
 		counted: func(a netip.Addr) bool { return !a.IsLoopback() }, closed: make(chan struct{}), from: map[netip.Addr]int{},
 	}
 	if cfg.CertFile != "" {
@@ -122,19 +122,13 @@ func (d *doorway) url() string {
 	return "http://" + d.at().String()
 }
 
-// Accept waits for a place, then for a caller. When all places are taken the
+// Accept waits for a caller, then for a place for it. When all are at work the
 // next caller waits in the kernel's queue; a machine that has too many is sent
 // away at once.
 func (d *doorway) Accept() (net.Conn, error) {
-	select {
-	case d.places <- struct{}{}:
-	case <-d.closed:
-		return nil, net.ErrClosed
-	}
 	for {
 		c, err := d.AcceptTCP()
 		if err != nil {
-			<-d.places
 			return nil, err
 		}
 		peer := machine(c.RemoteAddr().(*net.TCPAddr).AddrPort().Addr())
@@ -144,8 +138,6 @@ func (d *doorway) Accept() (net.Conn, error) {
 			_ = c.Close()
 			continue
 		}
-		d.counts.accepted.Add(1)
-		d.counts.open.Add(1)
 		v := &visitor{TCPConn: c}
 		v.leave = sync.OnceFunc(func() {
 			if !v.asked.Load() {
@@ -153,8 +145,14 @@ func (d *doorway) Accept() (net.Conn, error) {
 			}
 			d.counts.open.Add(-1)
 			d.left(peer)
-			<-d.places
+			d.places.leave(v)
 		})
+		d.counts.accepted.Add(1)
+		d.counts.open.Add(1)
+		if !d.places.enter(v, d.closed) {
+			_ = v.Close()
+			return nil, net.ErrClosed
+		}
 		return v, nil
 	}
 }
@@ -231,12 +229,15 @@ func (d *doorway) server(handler http.Handler) *http.Server {
 	srv := &http.Server{
 		Handler:           handler,
 		ConnContext:       withVisitor,
+		ConnState:         d.places.note,
 		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       readTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaders,
 		ErrorLog:          stdLogger(d.log),
 		Protocols:         new(http.Protocols),
+
+		DisableGeneralOptionsHandler: true, // the porter answers OPTIONS * too
 	}
 	srv.Protocols.SetHTTP1(true) // one request at a time, so that connections bound the work
 	if d.keys != nil {
@@ -272,6 +273,9 @@ func (k *keyPair) load() error {
 		info, err := os.Stat(name)
 		if err != nil {
 			return err
+		}
+		if !info.Mode().IsRegular() { // to open a pipe waits for who writes, and a handshake for us
+			return fmt.Errorf("%s is no regular file", name)
 		}
 		changed[i] = info.ModTime()
 	}

@@ -32,7 +32,7 @@ func TestRebinding(t *testing.T) {
 	for host, want := range map[string]bool{
 		"": true, "localhost": true, "LOCALHOST:80": true, "localhost.": true, "127.0.0.1": true, "127.0.0.1:8710": true, "[::1]:8710": true, "[::1]": true, "192.0.2.7": true,
 		machine: true, machine + ":8710": true, "ha.example": true, "HA.example.:1": true, "cert.example": true, "a.wild.example": true,
-		"evil.example": false, "evil.example:8710": false, "localhost.evil.example": false, "127.0.0.1.evil.example": false, "0.0.0.0": false, "[::]:8710": false,
+		"evil.example": false, "evil.example:8710": false, "localhost.evil.example": false, "127.0.0.1.evil.example": false, "0.0.0.0": false, "[::ffff:0.0.0.0]": false, "[::ffff:127.0.0.1]:80": true, "[::]:8710": false,
 		"x.ha.example": false, "wild.example": false, "a.b.wild.example": false, "0": false, "2130706433": false, "127.1": false, "a b": false,
 	} {
 		if got := p.knows(host); got != want {
@@ -43,18 +43,35 @@ func TestRebinding(t *testing.T) {
 	node := newFakeNode()
 	s := serveTCP(t, Config{Node: node}, TCP{Token: token}, false, nil)
 	for _, method := range []string{"GET", "HEAD", "OPTIONS", "POST"} {
-		for _, path := range []string{"/v1/status", "/master", "/v1/drain", "/v1/events", "/nowhere"} {
-			resp, _ := s.do(method, path, "", "Host: evil.example", bearer, jsonType)
-			if resp.StatusCode != http.StatusMisdirectedRequest {
-				t.Errorf("%s %s: %d, want 421", method, path, resp.StatusCode)
+		for _, path := range []string{"/v1/status", "/master", "/v1/drain", "/v1/events", "/nowhere", "/healthz"} {
+			want := http.StatusMisdirectedRequest
+			if (path == "/master" || path == "/healthz") && method != "POST" { // a load balancer asks under any name
+				want = http.StatusOK
+			}
+			for _, header := range []string{"X-No: token", bearer + "0"} {
+				if resp, _ := s.do(method, path, "", "Host: evil.example", header, jsonType); resp.StatusCode != want {
+					t.Errorf("%s %s: %d, want %d", method, path, resp.StatusCode, want)
+				}
 			}
 		}
+	}
+	if resp, _ := s.do("GET", "/master", "", "Host: evil.example", "Origin: http://evil.example", "Sec-Fetch-Site: cross-site"); resp.StatusCode != http.StatusForbidden {
+		t.Errorf("a probe by a page of another site: %d", resp.StatusCode)
 	}
 	if got := node.ordered(); got != nil {
 		t.Errorf("the node was told %q", got)
 	}
-	if got := s.metric(`interlok_ha_admin_rejected_total{cause="host"}`); got != 20 {
-		t.Errorf("%v were counted, want 20", got)
+	if got := s.metric(`interlok_ha_admin_rejected_total{cause="host"}`); got != 36 {
+		t.Errorf("%v were counted, want 36", got)
+	}
+	// No such page has the token; who has it is told everything.
+	for path, want := range map[string]int{"/v1/status": 200, "/v1/cache": 404} {
+		if resp, _ := s.do("GET", path, "", "Host: ha.example", bearer); resp.StatusCode != want {
+			t.Errorf("GET %s with the token: %d, want %d", path, resp.StatusCode, want)
+		}
+	}
+	if resp, _ := s.do("POST", "/v1/drain", "", "Host: ha.example", bearer); resp.StatusCode != 200 || len(node.ordered()) != 1 {
+		t.Errorf("an order with the token: %d, %q", resp.StatusCode, node.ordered())
 	}
 }
 
@@ -65,6 +82,16 @@ func TestProbeWithoutHost(t *testing.T) {
 	fmt.Fprint(c, "OPTIONS /master HTTP/1.0\r\n\r\n")
 	if resp, err := http.ReadResponse(bufio.NewReader(c), nil); err != nil || resp.StatusCode != 200 {
 		t.Errorf("%v, %v", resp, err)
+	}
+}
+
+// OPTIONS * is a request as any other.
+func TestGeneralOptions(t *testing.T) {
+	s := serveTCP(t, Config{}, TCP{}, false, nil)
+	for host, want := range map[string]int{"localhost": 404, "evil.example": 421} {
+		if resp, _ := s.do("OPTIONS", "*", "", "Host: "+host); resp.StatusCode != want || resp.Header.Get("X-Content-Type-Options") == "" {
+			t.Errorf("Host %s: %d, want %d", host, resp.StatusCode, want)
+		}
 	}
 }
 
@@ -197,8 +224,8 @@ func TestHugeBody(t *testing.T) {
 func TestSlowLoris(t *testing.T) {
 	node := newFakeNode()
 	s := serveTCP(t, Config{Node: node}, TCP{Token: token}, false, func(d *doorway, srv *http.Server) {
-		if srv.ReadHeaderTimeout != 5*time.Second || srv.ReadTimeout != 10*time.Second || srv.IdleTimeout != 60*time.Second || srv.MaxHeaderBytes != 16<<10 || cap(d.places) != 128 {
-			t.Errorf("limits: %v %v %v %d %d", srv.ReadHeaderTimeout, srv.ReadTimeout, srv.IdleTimeout, srv.MaxHeaderBytes, cap(d.places))
+		if srv.ReadHeaderTimeout != 5*time.Second || srv.ReadTimeout != 10*time.Second || srv.IdleTimeout != 60*time.Second || srv.MaxHeaderBytes != 16<<10 || d.places.most != 128 {
+			t.Errorf("limits: %v %v %v %d %d", srv.ReadHeaderTimeout, srv.ReadTimeout, srv.IdleTimeout, srv.MaxHeaderBytes, d.places.most)
 		}
 		srv.ReadHeaderTimeout, srv.ReadTimeout = 100*time.Millisecond, 200*time.Millisecond
 	})

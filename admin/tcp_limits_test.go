@@ -2,13 +2,11 @@ package admin
 
 import (
 	"bufio"
-	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/netip"
-	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -43,43 +41,6 @@ func awaitMetric(t *testing.T, s *tcpServer, sample string, want float64) {
 		time.Sleep(5 * time.Millisecond) // no one tells when
 	}
 	t.Errorf("%s is %v, want %v", sample, got, want)
-}
-
-// 128 callers are served at once; the next waits until one leaves.
-func TestTCPConnectionLimit(t *testing.T) {
-	s := serveTCP(t, Config{}, TCP{}, false, nil)
-	ask := func(c net.Conn) error {
-		if _, err := fmt.Fprint(c, "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"); err != nil {
-			return err
-		}
-		resp, err := http.ReadResponse(bufio.NewReader(c), nil)
-		if err == nil {
-			_, _ = io.Copy(io.Discard, resp.Body)
-		}
-		return err
-	}
-	held := make([]net.Conn, maxConns)
-	for i := range held {
-		held[i] = s.dial()
-		if err := ask(held[i]); err != nil {
-			t.Fatalf("caller %d: %v", i, err)
-		}
-	}
-	next := s.dial()
-	_ = next.SetDeadline(time.Now().Add(50 * time.Millisecond))
-	if err := ask(next); !errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Fatalf("caller %d: %v, want no answer yet", len(held), err)
-	}
-	// The Unix socket has places of its own.
-	if _, err := NewClient(s.cfg.SocketPath).Status(t.Context()); err != nil {
-		t.Errorf("the Unix socket: %v", err)
-	}
-	_ = next.SetDeadline(time.Time{})
-	held[0].Close()
-	resp, err := http.ReadResponse(bufio.NewReader(next), nil)
-	if err != nil || resp.StatusCode != 200 {
-		t.Errorf("after a place was free: %v, %v", resp, err)
-	}
 }
 
 // One machine cannot take all places.

@@ -2,6 +2,7 @@ package config
 
 import (
 	"crypto/tls"
+	"fmt"
 	"os"
 	"strings"
 	"unicode"
@@ -10,9 +11,10 @@ import (
 // The least a token must have, so that nobody guesses it: 128 bits, if each
 // character was drawn by chance.
 const (
-	minToken    = 22 // characters, six bits each
-	minHexToken = 32 // hexadecimal digits, four bits each
-	minVariety  = 8  // different characters; chance has fewer once in a million
+	minToken    = 22   // characters, six bits each
+	minHexToken = 32   // hexadecimal digits, four bits each
+	maxToken    = 4096 // characters; a header takes no more than 16 KiB in all
+	minVariety  = 8    // different characters; chance has fewer once in a million
 )
 
 const makeToken = "make one with `interlok-ha keygen --out FILE`"
@@ -47,8 +49,11 @@ func readTokenFile(name string) (string, *complaint) {
 
 // checkToken says what is wrong with a token, and never shows it.
 func checkToken(token string) string {
-	if token == "" {
+	switch {
+	case token == "":
 		return "holds no token"
+	case len(token) > maxToken:
+		return fmt.Sprintf("holds a token of %d characters; at most %d are sure to fit into a request", len(token), maxToken)
 	}
 	least, variety := minHexToken, map[rune]bool{}
 	for _, r := range token {

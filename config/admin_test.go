@@ -111,21 +111,23 @@ func TestAdminRelations(t *testing.T) {
 func TestCheckToken(t *testing.T) {
 	guessed := "can be guessed"
 	for token, want := range map[string]string{
-		"":                                 "no token",
-		"a b":                              "more than one word",
-		"schlüssel-schlüssel-lang":         "more than one word",
-		"s3cret":                           guessed,
-		testToken:                          "",
-		testToken[:31]:                     guessed,
-		"ABCDEFGHIJKLMNOPQRSTUV":           "", // 22
-		"ABCDEFGHIJKLMNOPQRSTU":            guessed,
-		strings.Repeat("x", 64):            guessed,
-		strings.Repeat("0", 40):            guessed,
-		"6ba7b810-9dad-11d1-80b4-00c04fd4": "",
+		"":                         "no token",
+		"a b":                      "more than one word",
+		"schlüssel-schlüssel-lang": "more than one word",
+		"s3cret":                   guessed,
+		testToken:                  "",
+		testToken[:31]:             guessed,
+		"ABCDEFGHIJKLMNOPQRSTUV":   "", // 22
+		"ABCDEFGHIJKLMNOPQRSTU":    guessed,
+		strings.Repeat("x", 64):    guessed,
+		strings.Repeat("0", 40):    guessed,
+		strings.Repeat(testToken, 4096/len(testToken)):       "",
+		strings.Repeat(testToken, 4096/len(testToken)) + "0": "4097 characters",
+		"6ba7b810-9dad-11d1-80b4-00c04fd4":                   "",
 	} {
 		got := checkToken(token)
 		if want == "" && got != "" || !strings.Contains(got, want) || token != "" && strings.Contains(got, token) {
-			t.Errorf("%q: %q, want %q", token, got, want)
+			t.Errorf("%.80q: %q, want %q", token, got, want)
 		}
 	}
 }

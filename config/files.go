@@ -125,5 +125,5 @@ func openToOthers(name string) (fs.FileMode, bool) {
 
 func exists(name string) bool {
 	info, err := os.Stat(name)
-	return err == nil && !info.IsDir()
+	return err == nil && info.Mode().IsRegular()
 }

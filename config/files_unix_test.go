@@ -31,6 +31,9 @@ func TestNotRegular(t *testing.T) {
 			t.Errorf("%s: got %v", key, err)
 		}
 	}
+	if _, err := Load(source("failover.admin.listen=127.0.0.1:0", "failover.admin.tls.cert=fifo", "failover.admin.tls.key=fifo")); err == nil {
+		t.Error("a pipe is taken for a certificate")
+	}
 }
 
 // A token that another user could replace is none.

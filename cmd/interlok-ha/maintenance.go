@@ -19,7 +19,7 @@ func (a *app) maintenanceVerb() *cobra.Command {
 		Args:  noArgs,
 	}
 	onTarget := a.targetFlags(on)
-	on.Flags().StringVar(&length, "for", "30m", "for this `TIME`, like 30m or 2h; then it ends by itself")
+	on.Flags().StringVar(&length, "for", admin.DefaultMaintenance, "for this `TIME`, like 30m or 2h; then it ends by itself")
 	on.RunE = func(cmd *cobra.Command, _ []string) error {
 		d, err := admin.ParseMaintenance(length)
 		if err != nil {
