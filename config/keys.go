@@ -106,7 +106,7 @@ var keys = []Key{
 		Help: "votes, one's own included, that a claim and a reign need, alike everywhere; 0 = off",
 		kind: integer(0, 127, func(s *Settings) *int { return &s.Election.Quorum })},
 	{Name: "failover.voters", Design: Design306,
-		Help: "names of the instances that vote; the others mirror only; without it all vote",
+		Help: "names of the instances that vote; the others mirror only and are never master; without it all vote",
 		kind: labels(func(s *Settings) *[]string { return &s.Election.Voters })},
 	{Name: "failover.votes", Default: "1", Design: Design306,
 		Help: "this instance's votes; 2 = the preferred one of a pair",

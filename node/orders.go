@@ -80,7 +80,7 @@ func (o *orders) Switchover(ctx context.Context, to string) (string, error) {
 	isSelf := to == n.s.Name
 	var peer heartbeat.InstanceID
 	if to != "" && !isSelf {
-		p, err := findPeer(v, to)
+		p, err := n.findPeer(v, to)
 		if err != nil {
 			return "", err
 		}
@@ -162,7 +162,7 @@ func noHeir() error {
 }
 
 // findPeer finds a peer that may become master by its name.
-func findPeer(v election.View, name string) (election.PeerView, error) {
+func (n *Node) findPeer(v election.View, name string) (election.PeerView, error) {
 	named := 0
 	for _, p := range v.Peers {
 		if p.Name == name && p.Confirmed {
@@ -176,7 +176,7 @@ func findPeer(v election.View, name string) (election.PeerView, error) {
 		if p.Name != name || named > 0 && !p.Confirmed { // one that is gone may have had the name before
 			continue
 		}
-		why := barred(p)
+		why := n.barred(p)
 		switch {
 		case p.ID == v.Follow.Instance:
 			why = ""
@@ -327,6 +327,8 @@ func (o *orders) Promote(ctx context.Context, force bool) error {
 		return unavailable(err)
 	case isMaster(v.State):
 		return nil
+	case n.mirrors():
+		return refuse(admin.KindIneligible, "this instance does not vote, it only mirrors (failover.voters)", "")
 	case !n.s.Election.Candidate:
 		return refuse(admin.KindIneligible, "this instance is a witness (failover.candidate=false)", "")
 	case v.Drained:
