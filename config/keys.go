@@ -89,7 +89,7 @@ var keys = []Key{
 		Help: "the instance's name for people; without it the host name",
 		kind: label(func(s *Settings) *string { return &s.Name })},
 	{Name: "failover.interface",
-		Help: "network interface of the multicast; lo keeps all on this machine; without it the route's choice",
+		Help: "network interface of the multicast; lo keeps all on this machine; without it the route's choice, or the only one that is up",
 		kind: word(func(s *Settings) *string { return &s.Network.Interface })},
 	{Name: "failover.peers", Design: Design306,
 		Help: "heartbeats also go to these by unicast, for networks without multicast; without a port failover.port",
