@@ -95,7 +95,7 @@ var keys = []Key{
 		Help: "heartbeats also go to these by unicast, for networks without multicast; without a port failover.port",
 		kind: peers(false, func(s *Settings) *[]Peer { return &s.Network.Peers })},
 	{Name: "failover.ttl", Default: "1",
-		Help: "time to live of multicast packets",
+		Help: "time to live of multicast packets; 0 keeps them on this machine",
 		kind: integer(0, 255, func(s *Settings) *int { return &s.Network.TTL })},
 
 	// Who may be master
