@@ -224,11 +224,7 @@ func (o *orders) Drain(ctx context.Context, force bool) error {
 	if v.Drained {
 		return nil
 	}
-	others := false
-	for _, p := range v.Peers {
-		// In maintenance nobody takes over, but a master works on.
-		others = others || n.serves(p) && p.Confirmed && (v.Maintenance == 0 || isMaster(p.State))
-	}
+	others := n.othersServe(v)
 	if !others && !force {
 		return refuse(admin.KindRefused, "no other instance may become master", "nobody would work: add --force if that is meant")
 	}
@@ -252,6 +248,15 @@ func (o *orders) Drain(ctx context.Context, force bool) error {
 		return e.Type == election.EventMaster && !e.Peer.IsZero(), nil
 	})
 	return n.stillServed(ctx, ordered, force)
+}
+
+// othersServe reports whether a peer works or may do so next, of those that hear
+// this instance and so learn that it goes.
+func (n *Node) othersServe(v election.View) bool {
+	return slices.ContainsFunc(v.Peers, func(p election.PeerView) bool {
+		// In maintenance nobody takes over, but a master works on.
+		return n.serves(p) && p.Confirmed && (v.Maintenance == 0 || isMaster(p.State))
+	})
 }
 
 // serves reports whether a peer works or may do so next.
