@@ -67,7 +67,7 @@ type Instance struct {
 
 	PID     int    `json:"pid,omitempty"`
 	Version string `json:"version,omitempty"`
-	// Candidate is false for a witness. Barred says why this instance may not
+	// Candidate is false for a witness or a mirror. Barred says why this instance may not
 	// become master, while it may not.
 	Candidate *bool  `json:"candidate,omitempty"`
 	Barred    string `json:"barred,omitempty"`
@@ -100,7 +100,7 @@ type Peer struct {
 
 	// State is the peer's finer state, as its heartbeats tell it.
 	State string `json:"state,omitempty"`
-	// Candidate is false for a witness. Barred says why the peer may not become
+	// Candidate is false for a witness or a mirror. Barred says why the peer may not become
 	// master, as far as its heartbeats tell.
 	Candidate *bool  `json:"candidate,omitempty"`
 	Barred    string `json:"barred,omitempty"`

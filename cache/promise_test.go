@@ -175,6 +175,41 @@ func TestADifferentCopyIsFetchedAnew(t *testing.T) {
 	}
 }
 
+// A master serves so many streams and no more; who comes then is told so.
+func TestFollowersAreBounded(t *testing.T) {
+	a := start(t, "a", nil)
+	a.promote(1)
+	c := a.Cache
+	comes := func(id int) (*follower, error) {
+		f := &follower{c: c, conn: &script{}, instance: InstanceID{byte(id), byte(id >> 8), 1}, wake: make(chan struct{}, 1)}
+		_, err := c.admit(f, &hello{mode: modeFollow, instance: f.instance})
+		return f, err
+	}
+	var all []*follower
+	for id := range maxFollowers {
+		f, err := comes(id)
+		if err != nil {
+			t.Fatalf("slave %d of %d: %v", id+1, maxFollowers, err)
+		}
+		all = append(all, f)
+	}
+	if len(all) != 256 {
+		t.Errorf("%d are served, want 256", len(all))
+	}
+	if _, err := comes(maxFollowers); !errors.Is(err, errBusy) {
+		t.Errorf("one more: %v, want %v", err, errBusy)
+	}
+	c.mu.Lock()
+	delete(c.followers, all[0])
+	c.mu.Unlock()
+	if _, err := comes(maxFollowers); err != nil {
+		t.Errorf("one more, when another has left: %v", err)
+	}
+	c.mu.Lock()
+	clear(c.followers)
+	c.mu.Unlock()
+}
+
 // A put that waits when the set grows is released only when the old and the new
 // members hold the record of the change.
 func TestASetThatChangesCountsOnceItIsKnown(t *testing.T) {

@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"fmt"
 	"net"
 	"testing"
 	"time"
@@ -101,6 +102,49 @@ func TestManyOrphans(t *testing.T) {
 	}
 	if n := len(a.named().Orphans()); n != 0 || a.saw(EventOrphans) != 1 {
 		t.Fatalf("%d orphans left, %d events", n, a.saw(EventOrphans))
+	}
+}
+
+// What slaves bring while the log is sealed is kept up to a bound.
+func TestPendingOrphansAreBounded(t *testing.T) {
+	a := start(t, "a", nil)
+	a.promote(1)
+	a.Seal()
+	brings := func(keys ...string) {
+		t.Helper()
+		var e encoder
+		for i, key := range keys {
+			rec := orphanRecord(0, orphanID{key, Reign{1, InstanceID{9}}}, &orphan{value: []byte("v"), n: uint64(i + 1)})
+			e.text(DefaultName)
+			at := len(e.b)
+			e.b = append(e.b, make([]byte, rec.size())...)
+			rec.put(e.b[at:])
+		}
+		if err := a.adopt(e.b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := a.Cache
+	c.mu.Lock()
+	for i := range maxOrphans - 1 {
+		c.pending = append(c.pending, lost{DefaultName, orphanID{fmt.Sprint("held ", i), Reign{1, InstanceID{9}}}, orphan{n: uint64(i + 1)}})
+	}
+	c.mu.Unlock()
+	for _, tt := range []struct {
+		brings []string
+		want   int
+	}{
+		{[]string{"x", "y"}, maxOrphans - 1},
+		{[]string{"x"}, maxOrphans},
+		{[]string{"y"}, maxOrphans},
+	} {
+		brings(tt.brings...)
+		c.mu.Lock()
+		n := len(c.pending)
+		c.mu.Unlock()
+		if n != tt.want {
+			t.Errorf("after %q: %d orphans wait, want %d", tt.brings, n, tt.want)
+		}
 	}
 }
 

@@ -37,8 +37,8 @@ func readTokenFile(name string) (string, *complaint) {
 	if mode, ok := forOthers(info.Mode()); ok {
 		return "", complain("run chmod 600 "+name, "others can read %s (mode %04o)", name, mode)
 	}
-	if uid, ok := ownerOf(info); ok && uid != 0 && uid != os.Geteuid() {
-		return "", complain("run chown for the user that interlok-ha runs as", "%s belongs to user %d, who could change it", name, uid)
+	if bad := ofAnother(name, info); bad != nil {
+		return "", bad
 	}
 	token := strings.TrimSpace(string(b))
 	if bad := checkToken(token); bad != "" {

@@ -23,7 +23,7 @@ func Keygen(random io.Reader) (string, error) {
 
 // ReadKeyFile reads the keys of a file: one or more, with ; , space or line ends
 // between them; lines that start with # are comments. The first signs, all
-// verify. A file that others can read is an error.
+// verify. A file that others can read, or that belongs to another user, is an error.
 func ReadKeyFile(name string) ([]Secret, error) {
 	list, bad := readKeyFile(name)
 	if bad != nil {
@@ -50,6 +50,9 @@ func readKeyFile(name string) ([]Secret, *complaint) {
 	}
 	if mode, ok := forOthers(info.Mode()); ok {
 		return nil, complain("run chmod 600 "+name, "others can read %s (mode %04o)", name, mode)
+	}
+	if bad := ofAnother(name, info); bad != nil {
+		return nil, bad
 	}
 	var text strings.Builder
 	for line := range strings.Lines(string(b)) {
@@ -113,6 +116,14 @@ var (
 // mode. Windows keeps such rights elsewhere.
 func forOthers(mode fs.FileMode) (fs.FileMode, bool) {
 	return mode.Perm(), runtime.GOOS != "windows" && mode.Perm()&0o077 != 0
+}
+
+// ofAnother complains of a file that belongs to neither this user nor root.
+func ofAnother(name string, info fs.FileInfo) *complaint {
+	if uid, ok := ownerOf(info); ok && uid != 0 && uid != os.Geteuid() {
+		return complain("run chown for the user that interlok-ha runs as", "%s belongs to user %d, who could change it", name, uid)
+	}
+	return nil
 }
 
 func openToOthers(name string) (fs.FileMode, bool) {

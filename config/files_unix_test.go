@@ -36,17 +36,22 @@ func TestNotRegular(t *testing.T) {
 	}
 }
 
-// A token that another user could replace is none.
-func TestTokenOfAnother(t *testing.T) {
+// A token or a key that another user could replace is none.
+func TestFilesOfAnother(t *testing.T) {
 	if unix.Geteuid() != 0 {
 		t.Skip("only root can give files away")
 	}
-	in(t, map[string]string{"token": testToken})
-	if err := unix.Chown("token", 12345, -1); err != nil {
-		t.Fatal(err)
-	}
-	_, err := Load(source("failover.admin.listen=127.0.0.1:0", "failover.admin.token.file=token"))
-	if err == nil || !strings.Contains(err.Error(), "belongs to user 12345") {
-		t.Errorf("got %v", err)
+	in(t, map[string]string{"token": testToken, "key": testKey})
+	for name, sets := range map[string][]string{
+		"token": {"failover.admin.listen=127.0.0.1:0", "failover.admin.token.file=token"},
+		"key":   {"failover.key.file=key"},
+	} {
+		if err := unix.Chown(name, 12345, -1); err != nil {
+			t.Fatal(err)
+		}
+		_, err := Load(source(sets...))
+		if err == nil || !strings.Contains(err.Error(), name+" belongs to user 12345") {
+			t.Errorf("%s: got %v", name, err)
+		}
 	}
 }

@@ -17,6 +17,10 @@ type Source struct {
 	Hostname    string   // default of failover.name
 	HostAddress string   // default of failover.tcp.host; empty: left to its user
 	Root        bool     // the user is root: state is kept under /var/lib
+
+	// Home finds a folder for the state where the environment names no home:
+	// see [Home]. If it is nil that is a fault.
+	Home func() (dir string, lasts bool)
 }
 
 // Load reads the settings: defaults, the later over the earlier by ehcache.xml
@@ -317,10 +321,7 @@ func (l *loader) fillIn() {
 		l.computed["failover.name"] = s.Name
 	}
 	if !l.has("failover.state.dir") && l.sound("failover.name", "failover.cluster") {
-		base, c := stateHome(l.src.Environ, l.src.Root)
-		if c != nil {
-			l.fault("default", "failover.state.dir", c)
-		}
+		base := l.stateHome()
 		s.StateDir = filepath.Join(base, "interlok-ha", s.Cluster, s.Name)
 		l.computed["failover.state.dir"] = s.StateDir
 	}

@@ -289,6 +289,8 @@ func TestDefaultsThatDepend(t *testing.T) {
 		{"root", Source{Hostname: "h", Root: true}, "/var/lib/interlok-ha/default/h", ""},
 		{"named", Source{Hostname: "h", Root: true, Sets: []string{"failover.cluster=c", "failover.name=n"}}, "/var/lib/interlok-ha/c/n", ""},
 		{"no home", Source{Hostname: "h"}, "", "default: failover.state.dir: there is no home directory to keep it in; set HOME, or write failover.state.dir=FOLDER"},
+		{"no home in the environment", Source{Hostname: "h", Home: func() (string, bool) { return "/known", true }}, "/known/interlok-ha/default/h", ""},
+		{"a home in the environment goes first", Source{Hostname: "h", Environ: []string{"HOME=/home/u"}, Home: Home}, "/home/u/.local/state/interlok-ha/default/h", ""},
 		{"no home, not needed", Source{Hostname: "h", Sets: []string{"failover.state.dir=/x"}}, "/x", ""},
 		{"no host name", Source{Root: true}, "", "default: failover.name: the host name cannot be the name: the name is empty; choose a name with --name or failover.name"},
 		{"host name that turns the writing", Source{Root: true, Hostname: "a\u202eb"}, "", "default: failover.name: the host name cannot be the name: \"a\\u202eb\" has a control character, a line separator, a mark that turns the direction of writing, or is not UTF-8; choose a name with --name or failover.name"},

@@ -2,6 +2,8 @@ package config
 
 import (
 	"fmt"
+	"os"
+	"os/user"
 	"path/filepath"
 	"runtime"
 	"strconv"
@@ -19,20 +21,55 @@ func lookup(environ []string, name string) string {
 }
 
 // stateHome is the folder for state that outlives a restart.
-func stateHome(environ []string, root bool) (string, *complaint) {
-	if root {
-		return "/var/lib", nil
+func (l *loader) stateHome() string {
+	environ := l.src.Environ
+	if l.src.Root {
+		return "/var/lib"
 	}
 	// The XDG rules: a relative path is ignored.
 	if dir := lookup(environ, "XDG_STATE_HOME"); filepath.IsAbs(dir) {
-		return dir, nil
+		return dir
 	}
 	for _, home := range []string{"HOME", "USERPROFILE"} {
 		if dir := lookup(environ, home); filepath.IsAbs(dir) {
-			return filepath.Join(dir, ".local", "state"), nil
+			return filepath.Join(dir, ".local", "state")
 		}
 	}
-	return "", complain("set HOME, or write failover.state.dir=FOLDER", "there is no home directory to keep it in")
+	if l.src.Home == nil {
+		l.fault("default", "failover.state.dir", complain("set HOME, or write failover.state.dir=FOLDER", "there is no home directory to keep it in"))
+		return ""
+	}
+	dir, lasts := l.src.Home()
+	if !lasts {
+		l.warn("failover.state.dir", "there is no home directory; in %s what it must remember may not outlive a restart of the machine", dir)
+	}
+	return dir
+}
+
+// Home is a folder for the state of a user whose environment names no home: in
+// the one that the system knows, if there is one that can be written, else one in
+// the temporary directory, which does not last.
+//
+// Anyone could have made the last one first: who uses it must check its owner.
+func Home() (dir string, lasts bool) {
+	uid := os.Geteuid()
+	home := ""
+	if u, err := user.LookupId(strconv.Itoa(uid)); err == nil {
+		home = u.HomeDir
+	}
+	return homeOr(home, uid, os.TempDir(), CanCreate)
+}
+
+func homeOr(home string, uid int, tempDir string, canCreate func(dir string) bool) (dir string, lasts bool) {
+	if filepath.IsAbs(home) && canCreate(home) {
+		return filepath.Join(home, ".local", "state"), true
+	}
+	return userTemp(uid, tempDir), false
+}
+
+// userTemp is the user's own folder in the temporary directory.
+func userTemp(uid int, tempDir string) string {
+	return filepath.Join(tempDir, "interlok-ha-"+strconv.Itoa(uid))
 }
 
 // SocketRoot is the folder under which each cluster has a folder with one Unix
@@ -49,7 +86,7 @@ func SocketRoot(environ []string, uid int, tempDir string, canCreate func(dir st
 	if canCreate(system) {
 		return system
 	}
-	return filepath.Join(tempDir, "interlok-ha-"+strconv.Itoa(uid))
+	return userTemp(uid, tempDir)
 }
 
 // SocketDir is the folder of a cluster's sockets under root.

@@ -25,6 +25,36 @@ func TestSocketRoot(t *testing.T) {
 	}
 }
 
+// Without HOME the state goes where the system says that the user lives, and
+// where that cannot be written, to a folder that does not last. Only that is
+// told of.
+func TestHome(t *testing.T) {
+	yes, no := func(string) bool { return true }, func(string) bool { return false }
+	for _, tt := range []struct {
+		home  string
+		can   func(string) bool
+		want  string
+		lasts bool
+	}{
+		{"/home/u", yes, "/home/u/.local/state", true},
+		{"/nonexistent", no, "/tmp/interlok-ha-7", false},
+		{"", yes, "/tmp/interlok-ha-7", false},
+	} {
+		dir, lasts := homeOr(tt.home, 7, "/tmp", tt.can)
+		if dir != tt.want || lasts != tt.lasts {
+			t.Errorf("home %q: got %s, %v, want %s, %v", tt.home, dir, lasts, tt.want, tt.lasts)
+		}
+		s, err := Load(Source{Hostname: "h", Home: func() (string, bool) { return dir, lasts }})
+		if err != nil || s.StateDir != dir+"/interlok-ha/default/h" {
+			t.Errorf("home %q: %+v, %v", tt.home, s, err)
+			continue
+		}
+		if told := len(s.Warnings) == 1 && strings.Contains(s.Warnings[0], "failover.state.dir: there is no home directory"); told == lasts {
+			t.Errorf("home %q: warnings %q", tt.home, s.Warnings)
+		}
+	}
+}
+
 func TestSocketPath(t *testing.T) {
 	got, err := SocketPath("/run/interlok-ha", "default", "a")
 	if err != nil || got != "/run/interlok-ha/default/a.sock" {

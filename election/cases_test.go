@@ -1,6 +1,7 @@
 package election_test
 
 import (
+	"errors"
 	"net/netip"
 	"testing"
 	"time"
@@ -202,6 +203,40 @@ func TestPartitionWithQuorum(t *testing.T) {
 	if got := w.promotions(); got != 2 {
 		t.Errorf("%d promotions, want 2", got)
 	}
+}
+
+// One that is not among the voters mirrors only: it is no heir and no master,
+// even when it is first in the line and a majority of the voters hears it.
+func TestMirrorsOnly(t *testing.T) {
+	w := newWorld(t)
+	voters := []heartbeat.NodeID{config(0x40).Node, config(0x50).Node, config(0x60).Node}
+	among := func(c *election.Config, _ *election.State) { c.Voters = voters }
+	mirror := w.node(0x30, quorum(2), among, func(c *election.Config, _ *election.State) { c.Position = 1 })
+	w.run(20 * time.Second)
+	if v := mirror.m.View(w.now); v.State != slave || v.Position != 0 {
+		t.Errorf("alone: %v, position %d, want a slave in no line", v.State, v.Position)
+	}
+	a, b, c := w.node(0x40, quorum(2), among), w.node(0x50, quorum(2), among), w.node(0x60, quorum(2), among, witness)
+	w.run(20 * time.Second)
+	if m := w.one(); m != a && m != b {
+		t.Fatalf("%s reigns, want a voter", m.cfg.Name)
+	}
+	m := w.one()
+	if err := m.m.CanHandOver(w.now, mirror.cfg.Self); !errors.Is(err, election.ErrNotEligible) {
+		t.Errorf("a hand-over to the mirror: %v", err)
+	}
+	m.step(election.Handover{To: mirror.cfg.Self})
+	w.run(5 * time.Second)
+	m.is(master)
+	a.frozen, b.frozen = true, true
+	w.run(20 * time.Second)
+	mirror.step(election.Promote{})
+	w.run(20 * time.Second)
+	mirror.is(slave)
+	b.frozen = false
+	w.run(20 * time.Second)
+	c.is(slave)
+	b.is(master)
 }
 
 // Two instances and a witness, and a pair of which one has two votes.

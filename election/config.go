@@ -37,7 +37,7 @@ type Config struct {
 
 	Quorum uint8              // votes that a reign needs; 0 = none
 	Votes  uint8              // of this instance
-	Voters []heartbeat.NodeID // who votes; empty = everyone
+	Voters []heartbeat.NodeID // who votes, and so may become master; empty = everyone
 
 	Isolation Isolation
 	Signed    bool // the cluster has a key: requests of peers are honoured

@@ -171,7 +171,7 @@ func (m *Machine) hearPrepare(pe *peer, p *heartbeat.Packet) {
 
 // mayBeHeir is mayClaim without what an operator's wish overrules.
 func (m *Machine) mayBeHeir() bool {
-	return m.cfg.Candidate && !m.disk.Drained && !m.unhealthy && !m.leaving && m.fault == "" && m.now >= m.pauseUntil
+	return m.candidate() && !m.disk.Drained && !m.unhealthy && !m.leaving && m.fault == "" && m.now >= m.pauseUntil
 }
 
 // hearReady: the heir agrees; the work can be stopped.

@@ -102,7 +102,7 @@ func (m *Machine) flags() heartbeat.Flags {
 			f |= flag
 		}
 	}
-	set(m.cfg.Candidate, heartbeat.FlagCandidate)
+	set(m.candidate(), heartbeat.FlagCandidate)
 	set(m.cfg.Quorum > 0 && m.isVoter(m.cfg.Node), heartbeat.FlagVoter)
 	set(m.disk.Drained, heartbeat.FlagDrained)
 	set(m.unhealthy || m.now < m.pauseUntil, heartbeat.FlagUnhealthy)

@@ -132,9 +132,15 @@ func (m *Machine) listened(id heartbeat.InstanceID) bool {
 
 func (m *Machine) diedProved() bool { return m.follow.over && !m.follow.obituary.Instance.IsZero() }
 
+// candidate reports whether this instance is meant to become master: no witness,
+// and with a quorum one that votes.
+func (m *Machine) candidate() bool {
+	return m.cfg.Candidate && (m.cfg.Quorum == 0 || m.isVoter(m.cfg.Node))
+}
+
 // mayClaim reports whether this instance may become master at all.
 func (m *Machine) mayClaim() bool {
-	if !m.cfg.Candidate || m.disk.Drained || m.unhealthy || m.leaving || m.fault != "" || m.inMaintenance() {
+	if !m.candidate() || m.disk.Drained || m.unhealthy || m.leaving || m.fault != "" || m.inMaintenance() {
 		return false
 	}
 	if m.cfg.Quorum > 0 {

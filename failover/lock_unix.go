@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -17,6 +18,15 @@ import (
 
 // noFollow: a link in the place of a slot is refused, and a pipe does not block.
 const noFollow = unix.O_NOFOLLOW | unix.O_NONBLOCK
+
+// ownerOf is the user that a file belongs to.
+func ownerOf(info os.FileInfo) (uid int, known bool) {
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return 0, false
+	}
+	return int(st.Uid), true
+}
 
 // lockDir locks the file name and writes our pid into it. On a read-only file
 // system it locks the directory instead: nothing can be saved there, which is

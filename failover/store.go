@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 	"time"
 
 	"github.com/interlok-ha/interlok-ha/election"
@@ -29,20 +28,24 @@ type Store struct {
 var ErrRunning = errors.New("already runs here")
 
 const (
-	slotMagic = "ILHASTA1"
+	slotMagic = "ILHASTA1" // the last is the version of the format
 	slotSize  = 8 + 8 + 8 + 8 + 8 + 16 + 8 + 1 + 4
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// OpenStore makes dir if it is not there, locks it, and reads the state. The
-// state is marked Unsure if slots are there and none can be read. If another
+// OpenStore makes dir if it is not there, locks it, and reads the state. It is an
+// error if others than this user and root may change what is in it. The
+// state is marked Unsure if slots are there and none can be read; one of a newer version is an error. If another
 // live process holds the lock the error wraps ErrRunning and names its pid; the
 // lock of a process that is just being ended is waited for, up to wait.
 func OpenStore(dir string, wait time.Duration) (*Store, election.State, error) {
 	var none election.State
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, none, fmt.Errorf("state directory: %w; choose another with failover.state.dir", err)
+	}
+	if err := checkDir(dir); err != nil {
+		return nil, none, err
 	}
 	lock, err := lockDir(filepath.Join(dir, "lock"), wait)
 	if err != nil {
@@ -75,6 +78,9 @@ func (s *Store) load() (election.State, error) {
 		}
 		if err != nil {
 			return best, fmt.Errorf("read state: %w", err)
+		}
+		if newer(b) {
+			return best, fmt.Errorf("read state: %s is of a newer version of interlok-ha; run that one, or stop all instances and remove state.0 and state.1 from %s to begin anew", s.slot(n), s.dir)
 		}
 		found = true
 		counter, st, ok := decodeSlot(b)
@@ -130,12 +136,6 @@ func readSlot(name string) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(f, slotSize+1))
 }
 
-// Exposed reports whether others may change what is in the directory.
-func (s *Store) Exposed() bool {
-	info, err := os.Stat(s.dir)
-	return err == nil && info.Mode().Perm()&0o022 != 0 && runtime.GOOS != "windows"
-}
-
 func encodeSlot(counter uint64, st election.State) []byte {
 	be := binary.BigEndian
 	b := append(make([]byte, 0, slotSize), slotMagic...)
@@ -167,6 +167,13 @@ func decodeSlot(b []byte) (counter uint64, st election.State, ok bool) {
 	st.Promise = time.Duration(be.Uint64(b[56:]))
 	st.Drained, st.Unsure = b[64]&1 != 0, b[64]&2 != 0
 	return counter, st, true
+}
+
+// newer reports whether a slot is in the format of a later version. What it says
+// must not be forgotten, and an older slot beside it must not pass for the last.
+func newer(b []byte) bool {
+	const version = len(slotMagic) - 1
+	return len(b) > version && string(b[:version]) == slotMagic[:version] && b[version] > slotMagic[version] && b[version] <= '9'
 }
 
 func syncDir(dir string) error {

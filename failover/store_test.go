@@ -107,8 +107,38 @@ func TestStoreSaysWhere(t *testing.T) {
 	}
 }
 
-// TestStoreLongSlot: a slot that is too long, as a later version may leave it,
-// is not read; it is whole again after the next saves.
+// TestStoreNewer: what a later version wrote is neither forgotten nor overruled
+// by an older slot beside it.
+func TestStoreNewer(t *testing.T) {
+	for _, both := range []bool{true, false} {
+		dir := t.TempDir()
+		s, _ := open(t, dir)
+		for range 2 {
+			if err := s.Save(election.State{MaxEpoch: 6}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		b := append(encodeSlot(9, election.State{MaxEpoch: 7}), 1, 2, 3)
+		b[len(slotMagic)-1] = '2'
+		for n := range uint64(2) {
+			if n == 0 || both {
+				if err := os.WriteFile(s.slot(n), b, 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		_ = s.Close()
+		_, _, err := OpenStore(dir, 0)
+		if err == nil || !strings.Contains(err.Error(), s.slot(0)+" is of a newer version") || !strings.Contains(err.Error(), "remove state.0 and state.1 from "+dir) {
+			t.Errorf("both %v: %v", both, err)
+		}
+		if kept, _ := os.ReadFile(s.slot(0)); string(kept) != string(b) {
+			t.Errorf("both %v: it was written over", both)
+		}
+	}
+}
+
+// TestStoreLongSlot: a slot that is too long is not read; it is whole again after the next saves.
 func TestStoreLongSlot(t *testing.T) {
 	dir := t.TempDir()
 	s, _ := open(t, dir)

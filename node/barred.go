@@ -1,6 +1,7 @@
 package node
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/interlok-ha/interlok-ha/election"
@@ -10,6 +11,7 @@ import (
 // Why an instance may not become master, for people.
 const (
 	isWitness  = "it is a witness"
+	isMirror   = "it is a mirror (failover.voters)"
 	isDrained  = "it is drained"
 	isSick     = "its health check fails"
 	isPaused   = "it pauses after a failure; its own status says which"
@@ -21,6 +23,8 @@ const (
 // ineligible says why this instance may not become master; "" if it may.
 func (n *Node) ineligible(v election.View) string {
 	switch {
+	case n.mirrors():
+		return isMirror
 	case !n.s.Election.Candidate:
 		return isWitness
 	case v.Drained:
@@ -37,9 +41,17 @@ func (n *Node) ineligible(v election.View) string {
 	return ""
 }
 
+// mirrors reports whether this instance has no vote, and so is never master.
+func (n *Node) mirrors() bool {
+	e := n.s.Election
+	return e.Quorum > 0 && len(e.Voters) > 0 && !slices.Contains(e.Voters, n.s.Name)
+}
+
 // barred says the same of a peer, as far as its heartbeats tell.
-func barred(p election.PeerView) string {
+func (n *Node) barred(p election.PeerView) string {
 	switch {
+	case !p.Flags.Has(heartbeat.FlagCandidate) && !p.Flags.Has(heartbeat.FlagVoter) && n.s.Election.Quorum > 0:
+		return isMirror
 	case !p.Flags.Has(heartbeat.FlagCandidate):
 		return isWitness
 	case p.Flags.Has(heartbeat.FlagDrained):
@@ -74,11 +86,11 @@ func (n *Node) nobodyMay(v election.View) string {
 		if p.Age > n.s.Down() {
 			continue
 		}
-		why := barred(p)
+		why := n.barred(p)
 		if why == "" {
 			return ""
 		}
-		drained = drained && (why == isDrained || why == isWitness)
+		drained = drained && (why == isDrained || why == isWitness || why == isMirror)
 		whys = append(whys, p.Name+": "+why)
 	}
 	if drained {

@@ -21,8 +21,22 @@ func TestBarred(t *testing.T) {
 		isIsolated: {Flags: candidate | heartbeat.FlagIsolated},
 		isFaulty:   {Flags: candidate, State: heartbeat.StateFault},
 	} {
-		if got := barred(p); got != want {
+		if got := (&Node{s: &config.Settings{}}).barred(p); got != want {
 			t.Errorf("%+v: %q, want %q", p, got, want)
+		}
+	}
+	// With a quorum a witness says that it votes, and a mirror does not.
+	n := &Node{s: &config.Settings{Name: "m"}}
+	n.s.Election.Quorum, n.s.Election.Candidate = 2, true
+	for want, f := range map[string]heartbeat.Flags{isMirror: 0, isWitness: heartbeat.FlagVoter, "": candidate | heartbeat.FlagVoter} {
+		if got := n.barred(election.PeerView{Flags: f}); got != want {
+			t.Errorf("with a quorum, flags %b: %q, want %q", f, got, want)
+		}
+	}
+	for name, want := range map[string]string{"m": "", "x": isMirror} {
+		n.s.Election.Voters = []string{name}
+		if got := n.ineligible(election.View{}); got != want {
+			t.Errorf("m among the voters %q: %q, want %q", name, got, want)
 		}
 	}
 }

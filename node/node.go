@@ -169,9 +169,6 @@ func New(o Options) (n *Node, err error) {
 	if saved.Drained {
 		o.Log.Warn().Msg("Drained: it stays out until `interlok-ha resume`")
 	}
-	if n.store.Exposed() {
-		o.Log.Warn().Str("dir", s.StateDir).Msg("Others may change the state directory: chmod 0700")
-	}
 	if pid, ok := answering(o.SocketPath); ok { // with another state directory
 		return nil, fmt.Errorf("%s %w (pid %d); choose another with --name", s.Name, failover.ErrRunning, pid)
 	}

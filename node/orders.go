@@ -80,7 +80,7 @@ func (o *orders) Switchover(ctx context.Context, to string) (string, error) {
 	isSelf := to == n.s.Name
 	var peer heartbeat.InstanceID
 	if to != "" && !isSelf {
-		p, err := findPeer(v, to)
+		p, err := n.findPeer(v, to)
 		if err != nil {
 			return "", err
 		}
@@ -162,7 +162,7 @@ func noHeir() error {
 }
 
 // findPeer finds a peer that may become master by its name.
-func findPeer(v election.View, name string) (election.PeerView, error) {
+func (n *Node) findPeer(v election.View, name string) (election.PeerView, error) {
 	named := 0
 	for _, p := range v.Peers {
 		if p.Name == name && p.Confirmed {
@@ -176,7 +176,7 @@ func findPeer(v election.View, name string) (election.PeerView, error) {
 		if p.Name != name || named > 0 && !p.Confirmed { // one that is gone may have had the name before
 			continue
 		}
-		why := barred(p)
+		why := n.barred(p)
 		switch {
 		case p.ID == v.Follow.Instance:
 			why = ""
@@ -224,11 +224,7 @@ func (o *orders) Drain(ctx context.Context, force bool) error {
 	if v.Drained {
 		return nil
 	}
-	others := false
-	for _, p := range v.Peers {
-		// In maintenance nobody takes over, but a master works on.
-		others = others || n.serves(p) && p.Confirmed && (v.Maintenance == 0 || isMaster(p.State))
-	}
+	others := n.othersServe(v)
 	if !others && !force {
 		return refuse(admin.KindRefused, "no other instance may become master", "nobody would work: add --force if that is meant")
 	}
@@ -252,6 +248,15 @@ func (o *orders) Drain(ctx context.Context, force bool) error {
 		return e.Type == election.EventMaster && !e.Peer.IsZero(), nil
 	})
 	return n.stillServed(ctx, ordered, force)
+}
+
+// othersServe reports whether a peer works or may do so next, of those that hear
+// this instance and so learn that it goes.
+func (n *Node) othersServe(v election.View) bool {
+	return slices.ContainsFunc(v.Peers, func(p election.PeerView) bool {
+		// In maintenance nobody takes over, but a master works on.
+		return n.serves(p) && p.Confirmed && (v.Maintenance == 0 || isMaster(p.State))
+	})
 }
 
 // serves reports whether a peer works or may do so next.
@@ -327,6 +332,8 @@ func (o *orders) Promote(ctx context.Context, force bool) error {
 		return unavailable(err)
 	case isMaster(v.State):
 		return nil
+	case n.mirrors():
+		return refuse(admin.KindIneligible, "this instance does not vote, it only mirrors (failover.voters)", "")
 	case !n.s.Election.Candidate:
 		return refuse(admin.KindIneligible, "this instance is a witness (failover.candidate=false)", "")
 	case v.Drained:

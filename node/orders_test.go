@@ -7,6 +7,9 @@ import (
 	"time"
 
 	"github.com/interlok-ha/interlok-ha/admin"
+	"github.com/interlok-ha/interlok-ha/config"
+	"github.com/interlok-ha/interlok-ha/election"
+	"github.com/interlok-ha/interlok-ha/heartbeat"
 )
 
 // A slave that is asked to pass an order on says at once what the master would:
@@ -29,6 +32,28 @@ func TestSwitchoverToNobody(t *testing.T) {
 	_, err := w.Switchover(t.Context(), "", patience)
 	if e, ok := errors.AsType[*admin.Error](err); !ok || e.Kind != admin.KindRefused || e.Detail != "no other instance may become master" {
 		t.Errorf("switchover: %v, want a refusal: no other instance may become master", err)
+	}
+}
+
+// Who may be counted on when this instance goes.
+func TestOthersServe(t *testing.T) {
+	n := &Node{s: &config.Settings{}}
+	for _, tt := range []struct {
+		name        string
+		peer        election.PeerView
+		maintenance time.Duration
+		want        bool
+	}{
+		{"one that hears us", election.PeerView{Eligible: true, Confirmed: true}, 0, true},
+		{"one that does not", election.PeerView{Eligible: true}, 0, false},
+		{"one that may not", election.PeerView{Confirmed: true}, 0, false},
+		{"in maintenance", election.PeerView{Eligible: true, Confirmed: true}, time.Hour, false},
+		{"in maintenance, it works already", election.PeerView{Eligible: true, Confirmed: true, State: heartbeat.StateMaster}, time.Hour, true},
+	} {
+		v := election.View{Maintenance: tt.maintenance, Peers: []election.PeerView{{}, tt.peer}}
+		if got := n.othersServe(v); got != tt.want {
+			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
+		}
 	}
 }
 

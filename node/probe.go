@@ -92,8 +92,13 @@ func (n *Node) probe(peer heartbeat.InstanceID, addr netip.AddrPort, master bool
 
 // died passes on what a keeper says.
 func (n *Node) died(o cache.Obituary) {
-	_ = n.manager.Tell(election.Died{
+	_ = n.manager.Tell(death(o, now()))
+}
+
+// death is when and how an instance died, by what its keeper said just now.
+func death(o cache.Obituary, now time.Duration) election.Died {
+	return election.Died{
 		Obituary: heartbeat.Obituary{Instance: heartbeat.InstanceID(o.Instance), Secret: o.Secret},
-		At:       now() - o.Age,
-	})
+		At:       now - o.Age,
+	}
 }

@@ -3,9 +3,22 @@ package node
 import (
 	"testing"
 	"testing/synctest"
+	"time"
 
+	"github.com/interlok-ha/interlok-ha/cache"
+	"github.com/interlok-ha/interlok-ha/election"
 	"github.com/interlok-ha/interlok-ha/heartbeat"
 )
+
+// An instance died when its keeper saw it die, which may be long before that is
+// heard: it may have been started again, and spoken, since.
+func TestDeath(t *testing.T) {
+	o := cache.Obituary{Instance: cache.InstanceID{1}, Secret: [32]byte{2}, Age: 3 * time.Second}
+	want := election.Died{Obituary: heartbeat.Obituary{Instance: heartbeat.InstanceID{1}, Secret: [32]byte{2}}, At: 7 * time.Second}
+	if got := death(o, 10*time.Second); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+}
 
 // TestProbes has more peers fall silent than are asked at once: the others are
 // asked later, but for those that are heard again meanwhile.

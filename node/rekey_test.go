@@ -3,6 +3,7 @@ package node
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"fmt"
 	"net/netip"
 	"os"
@@ -16,6 +17,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/interlok-ha/interlok-ha/broadcast"
+	"github.com/interlok-ha/interlok-ha/cache"
 	"github.com/interlok-ha/interlok-ha/config"
 	"github.com/interlok-ha/interlok-ha/heartbeat"
 	"github.com/interlok-ha/interlok-ha/listen"
@@ -87,7 +89,8 @@ func newTalker(t *testing.T, a *air, id byte, keys string) *talker {
 	if err != nil {
 		t.Fatal(err)
 	}
-	k.Node = &Node{s: s, id: heartbeat.InstanceID{id}, o: Options{Log: zerolog.New(k.log)}}
+	k.Node = &Node{s: s, id: heartbeat.InstanceID{id}, o: Options{Log: zerolog.New(k.log)}, missed: map[string]bool{}, cacheNames: map[cache.InstanceID]string{}}
+	k.feed = newFeed("box", time.Now())
 	if err := k.openCache(netip.MustParseAddr("127.0.0.1")); err != nil {
 		t.Fatal(err)
 	}
@@ -201,6 +204,41 @@ func TestRotation(t *testing.T) {
 				t.Errorf("log: %s", k.log)
 			}
 			k.log.Reset()
+		}
+	}
+
+	// So do their caches: one that never knew another key is let in.
+	runs := func(c *cache.Cache) {
+		ctx, cancel := context.WithCancel(context.Background())
+		ended := make(chan error, 1)
+		go func() { ended <- c.Run(ctx) }()
+		t.Cleanup(func() {
+			cancel()
+			if err := <-ended; err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	secret, err := base64.StdEncoding.DecodeString(newKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fresh, err := cache.Open(cache.Config{
+		Cluster: all[0].s.Cluster, Name: "fresh", Instance: cache.InstanceID{8}, Bind: netip.MustParseAddrPort("127.0.0.1:0"), Keys: [][32]byte{[32]byte(secret)},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	reign := cache.Reign{Epoch: 1, Instance: cache.InstanceID(all[0].id)}
+	runs(all[0].cache)
+	runs(fresh)
+	if err := all[0].cache.Promote(reign); err != nil {
+		t.Fatal(err)
+	}
+	fresh.Follow(reign, all[0].cache.Addr())
+	for end := time.Now().Add(patience); fresh.Pos().N == 0 || fresh.Pos() != all[0].cache.Pos(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("the cache of one with the new key alone does not get in")
 		}
 	}
 

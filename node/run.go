@@ -101,6 +101,6 @@ func (c *Config) settings() (*config.Settings, []string, error) {
 	if err != nil {
 		host = "" // a fault only if no name is given
 	}
-	s, err := config.Load(config.Source{File: c.File, Environ: environ, Sets: c.Set, Hostname: host, Root: os.Geteuid() == 0})
+	s, err := config.Load(config.Source{File: c.File, Environ: environ, Sets: c.Set, Hostname: host, Root: os.Geteuid() == 0, Home: config.Home})
 	return s, environ, err
 }

@@ -62,7 +62,7 @@ func (n *Node) Status() admin.Status {
 		st.PromotionOrder = n.line(v)
 		own = n.address
 	}
-	candidate := s.Election.Candidate
+	candidate := s.Election.Candidate && !n.mirrors()
 	if st.Instance.Candidate = &candidate; !isMaster(v.State) {
 		st.Instance.Barred = n.ineligible(v)
 	}
@@ -96,7 +96,7 @@ func (n *Node) Status() admin.Status {
 			Candidate: &candidate,
 		})
 		if !isMaster(said) && p.Age <= n.s.Down() {
-			st.Peers[len(st.Peers)-1].Barred = barred(p)
+			st.Peers[len(st.Peers)-1].Barred = n.barred(p)
 		}
 		if p.Epoch == 0 && st.Master != nil {
 			st.Peers[len(st.Peers)-1].Epoch = st.Master.Epoch

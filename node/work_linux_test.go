@@ -130,6 +130,40 @@ func TestTokenFileIsTriedAgain(t *testing.T) {
 	}
 }
 
+// A keeper that does not answer is ended, and its command with it.
+func TestDeafKeeperIsEnded(t *testing.T) {
+	w := testCommand(t, "sleep", "60")
+	n := w.n
+	var err error
+	n.manager, err = failover.New(failover.Config{
+		Election: election.Config{Self: n.id, Name: "test", Delay: time.Second, Retries: 5}, Work: w,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.wanted, w.epoch = true, 1
+	g := election.Guard{Until: now() + time.Minute, Epoch: 1}
+	w.Guard(g)
+	w.start()
+	p := w.proc.Load()
+	defer w.Abandon()
+	<-p.Started()
+	w.Guard(g)
+	select {
+	case <-p.Done():
+		t.Fatal("one that answers is ended")
+	default:
+	}
+	n.s.Election.Delay = 0 // no patience: whatever it said is too long ago
+	w.Guard(g)             // the first look is not believed
+	w.Guard(g)
+	select {
+	case <-p.Done():
+	case <-time.After(20 * time.Second):
+		t.Error("the keeper does not answer, and the command goes on")
+	}
+}
+
 // Mastership that is lost leaves the command its fence timeout, not the time
 // of a planned stop.
 func TestLostIsQuick(t *testing.T) {
@@ -254,6 +288,22 @@ func TestPrepared(t *testing.T) {
 			t.Error("it is kept")
 		}
 		gone(t, p)
+	})
+	t.Run("in vain, again and again", func(t *testing.T) {
+		w, keeper, _ := run(t)
+		w.State(claiming, 5)
+		p := keeper()
+		w.State(slave, 0)
+		w.State(claiming, 6)
+		if keeper() != nil {
+			t.Error("one waits again, within a minute of one that waited in vain")
+		}
+		gone(t, p)
+		w.post(func() { w.vain -= 2 * time.Minute })
+		w.State(claiming, 7)
+		if keeper() == nil {
+			t.Error("none waits, two minutes later")
+		}
 	})
 	t.Run("left", func(t *testing.T) {
 		w, keeper, stop := run(t)

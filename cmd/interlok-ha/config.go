@@ -13,16 +13,21 @@ import (
 
 // settings are the flags from which an instance's settings are read.
 type settings struct {
-	sets          []string
-	name, cluster string
+	sets []string // KEY=VALUE, in the order in which they were written
 }
 
 func settingsFlags(cmd *cobra.Command) *settings {
 	s := &settings{}
 	f := cmd.Flags()
-	f.StringArrayVar(&s.sets, "set", nil, "set one key, `KEY=VALUE`, over file and environment; may be repeated")
-	f.StringVar(&s.name, "name", "", "short for --set failover.name=`NAME`")
-	f.StringVar(&s.cluster, "cluster", "", "short for --set failover.cluster=`CLUSTER`")
+	put := func(prefix string) func(string) error {
+		return func(v string) error {
+			s.sets = append(s.sets, prefix+v)
+			return nil
+		}
+	}
+	f.Func("set", "set one key, `KEY=VALUE`, over file and environment; may be repeated", put(""))
+	f.Func("name", "short for --set failover.name=`NAME`", put("failover.name="))
+	f.Func("cluster", "short for --set failover.cluster=`CLUSTER`", put("failover.cluster="))
 	_ = cmd.RegisterFlagCompletionFunc("set", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		var words []string
 		for _, k := range config.Keys() {
@@ -34,19 +39,12 @@ func settingsFlags(cmd *cobra.Command) *settings {
 }
 
 // load reads the settings as run does: file, environment, flags.
-func (a *app) load(cmd *cobra.Command, s *settings, file string) (*config.Settings, error) {
-	sets := s.sets
-	if cmd.Flags().Changed("name") {
-		sets = append(sets, "failover.name="+s.name)
-	}
-	if cmd.Flags().Changed("cluster") {
-		sets = append(sets, "failover.cluster="+s.cluster)
-	}
+func (a *app) load(s *settings, file string) (*config.Settings, error) {
 	host, err := os.Hostname()
 	if err != nil {
 		host = "" // config asks for failover.name then
 	}
-	loaded, err := config.Load(config.Source{File: file, Environ: a.environ, Sets: sets, Hostname: host, Root: os.Geteuid() == 0})
+	loaded, err := config.Load(config.Source{File: file, Environ: a.environ, Sets: s.sets, Hostname: host, Root: os.Geteuid() == 0, Home: config.Home})
 	if err != nil {
 		return nil, err
 	}
@@ -87,7 +85,7 @@ func (a *app) configCheckVerb() *cobra.Command {
 	s := settingsFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		answer := checked{File: args[0], Good: true, Faults: []fault{}, Warnings: []string{}}
-		loaded, err := a.load(cmd, s, args[0])
+		loaded, err := a.load(s, args[0])
 		faults, faulty := errors.AsType[config.Faults](err)
 		switch {
 		case faulty:
@@ -134,7 +132,7 @@ func (a *app) configShowVerb() *cobra.Command {
 	}
 	s := settingsFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		loaded, err := a.load(cmd, s, first(args))
+		loaded, err := a.load(s, first(args))
 		if err != nil {
 			return err
 		}

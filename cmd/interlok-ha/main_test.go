@@ -216,7 +216,7 @@ func newFake(root string, args []string) (*fake, string, error) {
 			w.Barred = "it is a witness"
 			n.status.Peers = []admin.Peer{w, {Name: "b", Role: "slave", Epoch: 3, Address: "192.0.2.7:2710", State: "slave", Barred: "its health check fails"}}
 			n.status.Instance.Role, n.status.Instance.State = "slave", "slave"
-			n.status.Instance.Candidate, n.status.Instance.Barred = &no, "it is a witness"
+			n.status.Instance.Candidate, n.status.Instance.Barred = &no, "it is a mirror (failover.voters)"
 			n.status.Workload = &admin.Workload{State: "stopped"}
 			n.status.Master, n.status.Packets = nil, nil
 		case "alarm":

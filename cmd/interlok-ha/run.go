@@ -42,7 +42,7 @@ failover.key.file and failover.admin.token.file again.`,
 		if len(command) > 0 && runtime.GOOS != "linux" {
 			return usageError("running a COMMAND needs Linux; "+runtime.GOOS+" has no way to end it surely when the instance dies", "")
 		}
-		loaded, err := a.load(cmd, s, file)
+		loaded, err := a.load(s, file)
 		if err != nil {
 			return err
 		}

@@ -202,6 +202,8 @@ func plainRole(p admin.Peer) string {
 		text = "silent"
 	}
 	switch {
+	case p.Candidate != nil && !*p.Candidate && strings.HasPrefix(p.Barred, "it is a mirror"):
+		text += " (mirror)"
 	case p.Candidate != nil && !*p.Candidate:
 		text += " (witness)"
 	case p.Barred != "" && (p.State == p.Role || p.State == admin.StateMaintenance): // other states say why themselves

@@ -65,7 +65,8 @@ func kernelRoute(group netip.AddrPort) (netip.Addr, error) {
 }
 
 // choose picks the interface called name, or with no name the one that the
-// kernel routes the group to.
+// kernel routes the group to. Where it has no route, that is the only one that
+// is up.
 func (h host) choose(group netip.Addr, port uint16, name string) (Interface, error) {
 	if name != "" {
 		return h.named(group, name)
@@ -75,6 +76,9 @@ func (h host) choose(group netip.Addr, port uint16, name string) (Interface, err
 		// A link-local IPv6 group has no route without an interface. That is no
 		// obstacle where there is only one to take.
 		if c, a, ok := h.only(group); ok && group.IsLinkLocalMulticast() && group.Is6() {
+			return Interface{c.name, c.index, a}, nil
+		}
+		if c, a, ok := h.alone(group); ok {
 			return Interface{c.name, c.index, a}, nil
 		}
 		return Interface{}, h.unusable(group, fmt.Errorf("find the interface for group %v: %w", group, err))
@@ -156,6 +160,21 @@ func (h host) only(group netip.Addr) (found card, addr netip.Addr, ok bool) {
 		found, addr, ok = c, a, true
 	}
 	return found, addr, ok
+}
+
+// alone is the single card, besides loopback, that is up for multicast, whatever
+// its addresses: one that is about to get its address must not be passed over.
+// Loopback is it on a machine that has nothing else, up or down.
+func (h host) alone(group netip.Addr) (found card, addr netip.Addr, ok bool) {
+	n := 0
+	for _, c := range h.cards {
+		if c.usable(false) == nil || len(h.cards) == 1 && group.Is4() && c.usable(true) == nil {
+			found = c
+			n++
+		}
+	}
+	addr, ok = found.addr(group)
+	return found, addr, ok && n == 1
 }
 
 // unusable adds to err what the user can choose instead.

@@ -32,7 +32,7 @@ type Config struct {
 	Group       netip.Addr // a multicast address, IPv4 or IPv6
 	Port        uint16     // of the group; also of the unicast socket if it is free
 	Interface   string     // name of a network interface; "" = where the route to the group leads
-	TTL         int        // of multicast packets, 1 to 255 (IPv6: hop limit)
+	TTL         int        // of multicast packets, 0 to 255 (IPv6: hop limit); 0 keeps them on this machine
 	RequirePort bool       // fail if the unicast socket cannot have Port
 	LeavePort   bool       // leave Port of the unicast socket to other programs, and take any
 	// Rest is for how long what comes to the group may gather before it is read
@@ -52,8 +52,8 @@ func (cfg *Config) validate() error {
 	if cfg.Port == 0 {
 		errs = append(errs, errors.New("port is 0"))
 	}
-	if cfg.TTL < 1 || cfg.TTL > 255 {
-		errs = append(errs, fmt.Errorf("ttl %d is not in 1 to 255", cfg.TTL))
+	if cfg.TTL < 0 || cfg.TTL > 255 {
+		errs = append(errs, fmt.Errorf("ttl %d is not in 0 to 255", cfg.TTL))
 	}
 	return errors.Join(errs...)
 }

@@ -144,6 +144,25 @@ func TestSeveralInstancesOnOneHost(t *testing.T) {
 	})
 }
 
+// TestNoTTL: a time to live of 0 keeps packets on the machine, and does carry
+// them there.
+func TestNoTTL(t *testing.T) {
+	families(t, func(t *testing.T, cfg Config) {
+		cfg.TTL = 0
+		a, gotA := open(t, cfg)
+		_, gotB := open(t, cfg)
+		if err := a.Multicast([]byte("to all")); err != nil {
+			t.Fatal(err)
+		}
+		want := packet{"to all", a.LocalAddr(), true}
+		for name, ch := range map[string]<-chan packet{"a": gotA, "b": gotB} {
+			if got := <-ch; got != want {
+				t.Errorf("%s got %v, want %v", name, got, want)
+			}
+		}
+	})
+}
+
 func TestOtherGroupsOfThePortAreNotHeard(t *testing.T) {
 	families(t, func(t *testing.T, cfg Config) {
 		_, got := open(t, cfg)
@@ -275,7 +294,7 @@ func TestOpenRefuses(t *testing.T) {
 		{"no group", func(c *Config) { c.Group = netip.Addr{} }, "not a multicast address"},
 		{"unicast group", func(c *Config) { c.Group = netip.MustParseAddr("127.0.0.1") }, "127.0.0.1 is not a multicast address"},
 		{"no port", func(c *Config) { c.Port = 0 }, "port is 0"},
-		{"ttl 0", func(c *Config) { c.TTL = 0 }, "ttl 0"},
+		{"ttl -1", func(c *Config) { c.TTL = -1 }, "ttl -1"},
 		{"ttl 256", func(c *Config) { c.TTL = 256 }, "ttl 256"},
 		{"unknown interface", func(c *Config) { c.Interface = "nonesuch0" }, `there is no interface "nonesuch0"; choose one with failover.interface: `},
 	}

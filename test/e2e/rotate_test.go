@@ -5,6 +5,7 @@ package e2e
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -105,6 +106,8 @@ func TestRotation(t *testing.T) {
 	write("d", newKey)
 	d.Signal(syscall.SIGHUP)
 	all[0].WaitStatus("the stranger is a peer", soon, func(s admin.Status) bool { return len(s.Peers) == 3 })
+	// Its cache too: nobody may go by the old key alone there.
+	m.WaitStatus("its cache is in step", soon, func(s admin.Status) bool { return slices.Contains(s.Cache.InSync, "d") })
 
 	lab.Never(t, "another promotion", 2*time.Second, func() bool { return c.Promotions() != 1 })
 	now := m.MustStatus()

@@ -225,6 +225,25 @@ func carried(t *testing.T, c *lab.Cluster, key string) {
 	}
 }
 
+// TestNoRoute has hosts whose one card has no route but that to its own network,
+// and whose settings name no card.
+func TestNoRoute(t *testing.T) {
+	t.Parallel()
+	w := newNetwork(t, 2)
+	c := lab.New(t, lab.Fast...)
+	for i := 1; i <= 2; i++ {
+		w.in(w.space(i), "ip", "route", "del", "224.0.0.0/4", "dev", "eth0")
+		w.start(c, i, "failover.interface=")
+	}
+	m := c.Settled(2 * soon)
+	for _, i := range c.Others(nil) {
+		i.WaitStatus("hears the other", soon, func(s admin.Status) bool { return len(s.Peers) == 1 })
+	}
+	if n := c.Promotions(); n != 1 {
+		t.Errorf("%d promotions, want 1 of %s", n, m.Name)
+	}
+}
+
 // TestUnicastPeers has a network that carries no multicast: configured peers
 // find each other, elect, and survive the death of the master.
 func TestUnicastPeers(t *testing.T) {
