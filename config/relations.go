@@ -1,6 +1,7 @@
 package config
 
 import (
+	"slices"
 	"strings"
 	"time"
 )
@@ -173,6 +174,9 @@ func (l *loader) relateQuorum() {
 	}
 	if l.sound(voters) && len(e.Voters) > total {
 		l.clash(voters, "name fewer, or raise failover.quorum everywhere", "%d voters are more than the %d votes there are with %s=%d", len(e.Voters), total, quorum, e.Quorum)
+	}
+	if l.sound(voters, "failover.name") && len(e.Voters) > 0 && !slices.Contains(e.Voters, l.s.Name) {
+		l.warn(voters, "%s, this instance's name, is not among them: it mirrors the cache, and is never master", l.s.Name)
 	}
 	if e.TrustRefusal && l.sound("failover.trust.refusal") {
 		l.warn("failover.trust.refusal", "where a firewall can refuse connections, one master at a time is no longer guaranteed")

@@ -46,8 +46,9 @@ func TestRelations(t *testing.T) {
 		{"failover.isolation=quorum failover.quorum=x", "failover.quorum: \"x\" is not", ""},
 		{"failover.quorum=2 failover.votes=3", "", ""},
 		{"failover.quorum=2 failover.votes=4", "failover.votes: 4 votes are more than the 3 there are", ""},
-		{"failover.quorum=2 failover.voters=a;b;c", "", ""},
+		{"failover.quorum=2 failover.voters=a;b;c failover.name=a", "", ""},
 		{"failover.quorum=2 failover.voters=a;b;c;d", "failover.voters: 4 voters are more than the 3 votes", ""},
+		{"failover.quorum=2 failover.voters=a;b;c failover.name=d", "", "failover.voters: d, this instance's name, is not among them"},
 		{"failover.votes=2 failover.voters=a", "", "failover.votes: it has no effect|failover.voters: it has no effect"},
 		{"failover.quorum=2 failover.trust.refusal=true", "", "failover.trust.refusal: where a firewall"},
 
