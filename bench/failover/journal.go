@@ -112,14 +112,15 @@ func (j *journal) together(after time.Duration) (sum time.Duration) {
 	}
 	var edges []edge
 	for i := 1; i <= nodes; i++ {
-		n, _ := slices.BinarySearch(j.acts[i], after)
-		acts := j.acts[i][n:]
+		acts := j.acts[i]
 		for k := 0; k < len(acts); {
 			from := acts[k]
 			for k++; k < len(acts) && acts[k]-acts[k-1] <= apart; k++ {
 			}
 			// A single line is worth one beat: it did act.
-			edges = append(edges, edge{from, +1}, edge{max(acts[k-1], from+stamp.Beat), -1})
+			if to := max(acts[k-1], from+stamp.Beat); to > after {
+				edges = append(edges, edge{max(from, after), +1}, edge{to, -1})
+			}
 		}
 	}
 	slices.SortFunc(edges, func(a, b edge) int {
