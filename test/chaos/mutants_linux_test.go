@@ -77,7 +77,7 @@ var guards = []mutant{
 	},
 	{
 		"epochs do not grow", "election/machine.go",
-		"min(m.disk.MaxEpoch+1, heartbeat.MaxEpoch)", "min(max(m.disk.MaxEpoch, 1), heartbeat.MaxEpoch)",
+		"min(m.disk.MaxEpoch+1, heartbeat.MaxEpoch)", "min(1, heartbeat.MaxEpoch)",
 		false, "kill -9 of the node", noFlow,
 	},
 	{
