@@ -154,6 +154,7 @@ func until(c net.Conn, b []byte) {
 // TestHostile: what a stranger can send is refused, counted by its cause, and
 // told of in one line. The master works on, and nothing of it stays.
 func TestHostile(t *testing.T) {
+	t.Parallel()
 	secret := [][32]byte{keyA}
 	forever := bytes.Repeat([]byte{0}, 64<<10)
 	for _, tt := range []struct {
@@ -390,6 +391,7 @@ func TestNeverGoes(t *testing.T) {
 // TestSlowLoris is 1,000 connections that begin and say no more, while one of
 // the cluster wants in.
 func TestSlowLoris(t *testing.T) {
+	t.Parallel()
 	for name, tt := range map[string]struct {
 		keys  [][32]byte
 		begin []byte

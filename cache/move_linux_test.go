@@ -15,6 +15,7 @@ func on(i byte) netip.Addr { return netip.AddrFrom4([4]byte{127, 0, 91, i}) }
 // they are, the roles stay, what was acknowledged is everywhere, and is sent
 // once: no copy is fetched anew. Then a slave that moved is the master.
 func TestMove(t *testing.T) {
+	t.Parallel()
 	var all []*instance
 	for i := range byte(3) {
 		all = append(all, start(t, string('a'+rune(i)), func(cfg *Config) {

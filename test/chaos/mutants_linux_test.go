@@ -78,7 +78,7 @@ var guards = []mutant{
 	{
 		"epochs do not grow", "election/machine.go",
 		"min(m.disk.MaxEpoch+1, heartbeat.MaxEpoch)", "min(1, heartbeat.MaxEpoch)",
-		false, "kill -9 of the node", noFlow,
+		false, "kill -9 of the node", noFlow + "|" + noMaster,
 	},
 	{
 		"a restart forgets", "failover/store.go",
