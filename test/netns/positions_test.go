@@ -12,11 +12,8 @@ import (
 	"github.com/interlok-ha/interlok-ha/test/lab"
 )
 
-// TestPositionsPartition cuts a master of the 3.3 design off: each side has one
-// then, as that design must. After the heal one of them reigns, and its cache
-// is everybody's, whatever the caches' own epochs were.
-func TestPositionsPartition(t *testing.T) {
-	t.Parallel()
+// newLine starts three instances of the 3.3 design, each on a host of its own.
+func newLine(t *testing.T) (*network, *lab.Cluster, []*lab.Instance) {
 	const timeout = 3 * time.Second
 	w := newNetwork(t, 3)
 	c := lab.NewPings(t, false, "failover.ping.interval.seconds="+(timeout/5).String(), "failover.instance.timeout.seconds="+timeout.String())
@@ -27,6 +24,15 @@ func TestPositionsPartition(t *testing.T) {
 			Command: []string{"sleep", "1000"},
 		}))
 	}
+	return w, c, all
+}
+
+// TestPositionsPartition cuts a master of the 3.3 design off: each side has one
+// then, as that design must. After the heal one of them reigns, and its cache
+// is everybody's, whatever the caches' own epochs were.
+func TestPositionsPartition(t *testing.T) {
+	t.Parallel()
+	w, c, all := newLine(t)
 	m, _ := c.SettledLine(all...)
 	for round := range 2 {
 		key := func(side string) string { return fmt.Sprintf("%s%d", side, round) }
@@ -70,16 +76,7 @@ func TestPositionsPartition(t *testing.T) {
 // heartbeat tells where a cache is, only gossip does.
 func TestPositionsAnotherAddress(t *testing.T) {
 	t.Parallel()
-	const timeout = 3 * time.Second
-	w := newNetwork(t, 3)
-	c := lab.NewPings(t, false, "failover.ping.interval.seconds="+(timeout/5).String(), "failover.instance.timeout.seconds="+timeout.String())
-	var all []*lab.Instance
-	for i := 1; i <= 3; i++ {
-		all = append(all, c.Run(lab.Run{
-			Name: fmt.Sprintf("n%d", i), Interface: "eth0", Prefix: []string{"ip", "netns", "exec", w.space(i)},
-			Command: []string{"sleep", "1000"},
-		}))
-	}
+	w, c, all := newLine(t)
 	m, line := c.SettledLine(all...)
 	carried(t, c, "before")
 	for _, i := range []*lab.Instance{m, line[0]} {
