@@ -93,7 +93,7 @@ var guards = []mutant{
 	{
 		"the store takes what comes late", inTest + "sink.go",
 		"if token < s.highest {", "if token < s.highest && false {",
-		false, "mute", lateWrite,
+		true, "node and keeper frozen", lateWrite,
 	},
 }
 

@@ -21,6 +21,10 @@ const (
 	workerVerb = "chaos-worker"
 	beatEvery  = 5 * time.Millisecond
 	lastWork   = 200 * time.Millisecond
+	// hands are how many orders a command works on at once, work is how long one
+	// takes at most. What is in work while the next master comes is written late.
+	hands = 16
+	work  = 60 * time.Millisecond
 )
 
 // workerMain is a process of this test binary that is the COMMAND: it beats in
@@ -95,21 +99,35 @@ func trade(ctx context.Context, name, market string) error {
 	if err := c.Attach(a); err != nil {
 		return err
 	}
-	for ctx.Err() == nil {
-		o, ok, err := c.Take(ctx, a.Token)
-		if err != nil || !ok {
-			if err != nil {
-				return err
+	busy, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	var wg sync.WaitGroup
+	for range hands {
+		wg.Go(func() {
+			for busy.Err() == nil {
+				if err := order(busy, c, a.Token); err != nil {
+					stop(err)
+				}
 			}
-			continue
-		}
-		w := shop.Write{ID: o.ID(), Token: a.Token, Invoice: shop.Invoice{Order: o.ID()}}
-		if _, err := c.Write(context.WithoutCancel(ctx), w); err != nil {
-			return err
-		}
-		if err := c.Ack(a.Token, o.Number); err != nil {
-			return err
-		}
+		})
+	}
+	wg.Wait()
+	if ctx.Err() == nil {
+		return context.Cause(busy)
 	}
 	return c.Leave(a)
+}
+
+// order does one, if one comes before ctx ends.
+func order(ctx context.Context, c *shop.Client, token string) error {
+	o, ok, err := c.Take(ctx, token)
+	if err != nil || !ok {
+		return err
+	}
+	time.Sleep(rand.N(work)) // the work itself
+	w := shop.Write{ID: o.ID(), Token: token, Invoice: shop.Invoice{Order: o.ID()}}
+	if _, err := c.Write(context.WithoutCancel(ctx), w); err != nil {
+		return err
+	}
+	return c.Ack(token, o.Number)
 }
