@@ -20,9 +20,9 @@ type beat struct {
 	At          time.Duration
 }
 
-// parseBeat reads a line without its end.
+// parseBeat reads a line.
 func parseBeat(line string) (b beat, err error) {
-	w := strings.Split(line, " ")
+	w := strings.Split(strings.TrimRight(line, " \n"), " ")
 	if len(w) != 5 {
 		return b, fmt.Errorf("%d words, want 5", len(w))
 	}

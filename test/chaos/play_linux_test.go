@@ -239,7 +239,7 @@ func (p *play) record() record {
 		if !strings.HasSuffix(line, "\n") {
 			break // being written
 		}
-		got, err := parseBeat(strings.TrimSuffix(line, "\n"))
+		got, err := parseBeat(line)
 		if err != nil {
 			p.t.Fatalf("journal line %q: %v", line, err)
 		}

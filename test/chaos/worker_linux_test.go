@@ -15,6 +15,7 @@ import (
 
 	"github.com/interlok-ha/interlok-ha/examples/orders/shop"
 	"github.com/interlok-ha/interlok-ha/internal/boottime"
+	"github.com/interlok-ha/interlok-ha/test/lab"
 )
 
 const (
@@ -37,16 +38,13 @@ func workerMain(args []string) int {
 
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	out, err := os.OpenFile(*journal, os.O_APPEND|os.O_WRONLY|os.O_CREATE, 0o600)
+	out, err := lab.OpenJournal(*journal)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, workerVerb+":", err)
 		return 125
 	}
 	name := os.Getenv("INTERLOK_HA_INSTANCE")
-	write := func(what string) {
-		// One write of one line: O_APPEND keeps lines of several processes whole.
-		fmt.Fprintf(out, "%s %s %s %d %d\n", what, name, token(), os.Getpid(), boottime.Now())
-	}
+	write := func(what string) { out.Write(what, token()) }
 	write("start")
 	var wg sync.WaitGroup
 	done := make(chan struct{})

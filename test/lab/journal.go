@@ -3,11 +3,34 @@
 package lab
 
 import (
+	"fmt"
 	"os"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/interlok-ha/interlok-ha/internal/boottime"
 )
+
+// Journal is a file in which several processes say that they work.
+type Journal struct{ f *os.File }
+
+// OpenJournal makes the file if there is none.
+func OpenJournal(path string) (*Journal, error) {
+	f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	return &Journal{f}, nil
+}
+
+// Write appends a line. A process that is killed leaves a whole one or none: a
+// write is cut off only where a page of the file ends, and the length divides a
+// page. O_APPEND keeps those of several processes apart.
+func (j *Journal) Write(what, token string) {
+	e := fmt.Sprintf("%s %s %s %d %d", what, os.Getenv("INTERLOK_HA_INSTANCE"), token, os.Getpid(), boottime.Now())
+	fmt.Fprintf(j.f, "%-255s\n", e)
+}
 
 // Entry is one line of the journal. At is CLOCK_BOOTTIME, one clock for all.
 type Entry struct {
@@ -37,7 +60,7 @@ func (c *Cluster) Spans() []Span {
 		if !strings.HasSuffix(line, "\n") {
 			break // being written
 		}
-		e, err := parseLine(strings.Split(strings.TrimSuffix(line, "\n"), " "))
+		e, err := parseLine(strings.Split(strings.TrimRight(line, " \n"), " "))
 		if err != nil {
 			c.t.Fatalf("journal line %q: %v", line, err)
 		}

@@ -13,8 +13,6 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/interlok-ha/interlok-ha/internal/boottime"
 )
 
 const (
@@ -58,7 +56,7 @@ func workerMain(args []string) int {
 	} else {
 		signal.Notify(terminated, syscall.SIGTERM)
 	}
-	out, err := os.OpenFile(*journal, os.O_APPEND|os.O_WRONLY|os.O_CREATE, 0o600)
+	out, err := OpenJournal(*journal)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 125
@@ -67,10 +65,7 @@ func workerMain(args []string) int {
 		spawn(*journal, "-deaf")
 		return 0
 	}
-	write := func(what string) {
-		// One write of one line: O_APPEND keeps lines of several processes whole.
-		fmt.Fprintf(out, "%s %s %s %d %d\n", what, os.Getenv("INTERLOK_HA_INSTANCE"), os.Getenv("INTERLOK_HA_TOKEN"), os.Getpid(), boottime.Now())
-	}
+	write := func(what string) { out.Write(what, os.Getenv("INTERLOK_HA_TOKEN")) }
 	write("start")
 	if *tree {
 		spawn(*journal, "-deaf")

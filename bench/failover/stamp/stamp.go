@@ -6,8 +6,8 @@
 package stamp
 
 import (
+	"fmt"
 	"os"
-	"strconv"
 	"time"
 
 	"github.com/interlok-ha/interlok-ha/internal/boottime"
@@ -29,13 +29,14 @@ func Open(path string) (*Stamper, error) {
 	return &Stamper{f}, nil
 }
 
-// Now says: I act, now. It is one write of one line, so that lines of several
-// processes stay whole.
+// Now says: I act, now. Lines of several processes stay whole, and so does that
+// of one that is killed: a write is cut off only where a page of the file ends,
+// and the length divides a page.
 func (s *Stamper) Now() { s.At(boottime.Now()) }
 
 // At says: I acted at that time.
 func (s *Stamper) At(t time.Duration) {
-	_, _ = s.f.Write(append(strconv.AppendInt(nil, int64(t), 10), '\n'))
+	fmt.Fprintf(s.f, "%31d\n", int64(t))
 }
 
 // Close closes the file.
