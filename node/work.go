@@ -236,12 +236,13 @@ type keeper interface {
 func (w *command) Epoch(epoch uint64) {
 	w.post(func() {
 		w.epoch = epoch
-		w.writeToken()
-		if w.n.s.Workload.OnEpoch == config.EpochKeep {
-			return
+		p := w.proc.Load()
+		w.replacing = p != nil && w.wanted && w.n.s.Workload.OnEpoch != config.EpochKeep
+		if w.replacing {
+			w.set("stopping") // before what runs can read the new token
 		}
-		if p := w.proc.Load(); p != nil && w.wanted {
-			w.replacing = true
+		w.writeToken()
+		if w.replacing {
 			p.Stop(w.n.s.Workload.StopTimeout)
 		}
 	})

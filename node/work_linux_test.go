@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -128,6 +129,40 @@ func TestTokenFileIsTriedAgain(t *testing.T) {
 			t.Fatal("the token file was not written")
 		}
 	}
+}
+
+// Whoever reads the new token in the file can see that the command under the
+// old one is on its way out.
+func TestNewTokenStopsTheCommand(t *testing.T) {
+	ready := filepath.Join(t.TempDir(), "ready")
+	w := testCommand(t, "sh", "-c", "trap '' TERM; : > "+ready+"; exec sleep 60")
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() { defer close(ended); _ = w.Run(ctx) }()
+	defer func() { w.Abandon(); cancel(); <-ended }()
+	until := func(what string, ok func() bool) {
+		t.Helper()
+		for from := time.Now(); !ok(); time.Sleep(time.Millisecond) {
+			if time.Since(from) > 10*time.Second {
+				t.Fatalf("waited for %s", what)
+			}
+		}
+	}
+
+	w.Guard(election.Guard{Until: now() + time.Minute, Epoch: 1})
+	w.Open(1)
+	until("the command", func() bool { _, err := os.Stat(ready); return err == nil })
+	old := w.Status().PID
+	w.Epoch(2)
+	until("the new token", func() bool {
+		b, _ := os.ReadFile(w.tokenFile)
+		return string(b) == w.n.token(2)+"\n"
+	})
+	if st := w.Status(); st.State != "stopping" || st.PID != old {
+		t.Errorf("status %+v while process %d ends", st, old)
+	}
+	w.Abandon()
+	until("the next command", func() bool { st := w.Status(); return st.State == "running" && st.PID != old })
 }
 
 // A keeper that does not answer is ended, and its command with it.

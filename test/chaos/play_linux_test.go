@@ -136,9 +136,11 @@ func (p *play) whole(within time.Duration) {
 	took := time.Since(from)
 	done := p.m.Sink.UpTo()
 	lab.Wait(p.t, "messages to flow", soon, func() bool { return p.m.Sink.UpTo() >= done+20 })
-	lab.Wait(p.t, "all caches to be in step", soon, func() bool {
+	// After a split a command may be started anew, for a token above both: the
+	// old one has that token too, and messages flow before it has ended.
+	lab.Wait(p.t, "the command to run, and all caches to be in step", soon, func() bool {
 		s, err := master.Status()
-		return err == nil && len(s.Cache.InSync) == nodes-1
+		return err == nil && s.Workload.State == "running" && len(s.Cache.InSync) == nodes-1
 	})
 	if within != soon {
 		p.worst = max(p.worst, took)

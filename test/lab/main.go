@@ -91,6 +91,6 @@ func parallel() {
 	given := false
 	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
 	if !given {
-		_ = flag.Set("test.parallel", "7") // known, and a number
+		_ = flag.Set("test.parallel", "10") // known, and a number
 	}
 }
