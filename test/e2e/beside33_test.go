@@ -127,11 +127,12 @@ func uuid(id string) string {
 
 // TestPeer33 has a peer that behaves as a Java instance does in a cluster of
 // ours: it sees what such a peer must see, takes its place in the line, takes
-// over, and is followed.
+// over, and is followed. These two take longest, and start first: Go takes the
+// files by their names.
 func TestPeer33(t *testing.T) { withPeer33(t, false) }
 
 // TestPeer33TCP is the same by TCP. It is no subtest: those start when all other
-// tests have, and this one is long.
+// tests have.
 func TestPeer33TCP(t *testing.T) { withPeer33(t, true) }
 
 func withPeer33(t *testing.T, tcp bool) {
