@@ -62,11 +62,11 @@ var attackers = []attacker{
 	{name: "body of 1 GiB, with the token", at: api, shows: `interlok_ha_admin_requests_total{code="413"}`, strike: hugeBody(true)},
 	{name: "body of 1 GiB, without", at: api, shows: `interlok_ha_admin_rejected_total{cause="token"}`, strike: hugeBody(false)},
 	{name: "headers without end", at: api, shows: `interlok_ha_admin_connections_dropped_total{cause="no-request"}`, strike: endlessHeader},
-	{name: "DNS rebinding", at: api, shows: `interlok_ha_admin_rejected_total{cause="host"}`, strike: rebinding},
-	{name: "cross-site requests", at: api, shows: `interlok_ha_admin_rejected_total{cause="cross-site"}`, strike: crossSite},
-	{name: "guessed tokens", at: api, shows: `interlok_ha_admin_rejected_total{cause="token"}`, strike: guesses},
+	{name: "DNS rebinding", at: apiAuth, shows: `interlok_ha_admin_rejected_total{cause="host"}`, strike: rebinding},
+	{name: "cross-site requests", at: apiAuth, shows: `interlok_ha_admin_rejected_total{cause="cross-site"}`, strike: crossSite},
+	{name: "guessed tokens", at: apiAuth, shows: `interlok_ha_admin_rejected_total{cause="token"}`, strike: guesses},
 	{name: "all of HTTP at once", at: api, shows: "interlok_ha_admin_rejected_total", strike: together},
-	{name: "old token", at: api, shows: `interlok_ha_admin_rejected_total{cause="token"}`, prepare: changeToken, strike: oldToken},
+	{name: "old token", at: apiAuth, shows: `interlok_ha_admin_rejected_total{cause="token"}`, prepare: changeToken, strike: oldToken},
 
 	{name: "flood of noise", at: keyed, shows: dropped("magic"), strike: flooding(noisePacket), flood: true},
 	{name: "flood of forgeries", at: keyed, shows: dropped("forged"), strike: flooding(forgedPacket), flood: true},
@@ -78,7 +78,7 @@ func dropped(cause string) string {
 }
 
 func TestAttackers(t *testing.T) {
-	for _, s := range []site{keyed, open, api, apiSlow} {
+	for _, s := range []site{keyed, open, api, apiAuth, apiSlow} {
 		t.Run(string(s), func(t *testing.T) {
 			t.Parallel()
 			v := newVictim(t, s)

@@ -33,11 +33,12 @@ const (
 	keyed   site = "with a key"
 	open    site = "without a key"
 	api     site = "HTTP API"
+	apiAuth site = "HTTP API, who may"
 	apiSlow site = "HTTP API, slowly" // its row takes seconds, and little of the machine
 )
 
 // http reports whether the API is struck, and heartbeats are counted.
-func (s site) http() bool { return s == api || s == apiSlow }
+func (s site) http() bool { return s == api || s == apiAuth || s == apiSlow }
 
 var (
 	ownKey      = heartbeat.Key{1}
