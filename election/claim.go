@@ -113,10 +113,11 @@ func (m *Machine) tickClaim() {
 	}
 	if m.now >= c.nextSend {
 		m.sendEverywhere(heartbeat.KindClaim)
-		c.nextSend = m.now + max(time.Millisecond, m.t.Window/3, c.window/3)
+		gap := m.t.Window / 3
 		if c.kind == claimDead || c.kind == claimRefused {
-			c.nextSend = m.now + max(time.Millisecond, c.window/3)
+			gap = min(gap, (m.now-c.start)/2) // soon, and rarely once votes stay away
 		}
+		c.nextSend = m.now + max(time.Millisecond, c.window/3, gap)
 	}
 	if m.claimWon() {
 		m.becomeOpening()

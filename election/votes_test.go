@@ -184,6 +184,35 @@ func TestVotesOfTheDead(t *testing.T) {
 	}
 }
 
+// A claim after a proved death comes again soon, for a packet may be lost, and
+// rarely once votes stay away: the network may be what is sick.
+func TestUnansweredClaimBecomesRare(t *testing.T) {
+	w, n, m := following(t, quorum(2))
+	n.step(election.Died{Obituary: m.obituary()})
+	n.until(claiming, delay)
+	n.clear()
+	from := w.now
+	claims := func() (count int) {
+		for _, p := range n.sent {
+			if p.Kind == heartbeat.KindClaim {
+				count++
+			}
+		}
+		return count
+	}
+	w.run(delay / 20)
+	if got := claims(); got < 3 {
+		t.Errorf("%d claims in the first %v", got, w.now-from)
+	}
+	n.until(slave, 2*down)
+	if took := w.now - from; took < down-delay {
+		t.Errorf("withdrawn after %v", took)
+	}
+	if got := claims(); got > 40 {
+		t.Errorf("%d claims in %v that nobody answered", got, w.now-from)
+	}
+}
+
 // With votes gone silent the master stops when its guard runs out, not with
 // the next heartbeat.
 func TestStopsInTime(t *testing.T) {
