@@ -261,7 +261,8 @@ type keyPair struct {
 	mu      sync.Mutex // guards the rest
 	pair    *tls.Certificate
 	looked  time.Time
-	changed [2]time.Time
+	changed [2]time.Time // as of pair
+	told    string       // what the log says is wrong
 }
 
 // keyPairEvery is how often the files are looked at.
@@ -282,12 +283,11 @@ func (k *keyPair) load() error {
 	if k.pair != nil && changed == k.changed {
 		return nil
 	}
-	k.changed = changed // a faulty pair is told of once
 	pair, err := tls.LoadX509KeyPair(k.cert, k.key)
 	if err != nil {
-		return err
+		return err // tried again: files that may be read at last look no younger
 	}
-	k.pair = &pair
+	k.pair, k.changed = &pair, changed
 	return nil
 }
 
@@ -296,9 +296,14 @@ func (k *keyPair) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	defer k.mu.Unlock()
 	if now := time.Now(); now.Sub(k.looked) >= keyPairEvery {
 		k.looked = now
+		why := ""
 		if err := k.load(); err != nil {
-			k.log.Error().Err(err).Msg("The new certificate of the HTTP API cannot be used; the old one stays")
+			why = err.Error()
 		}
+		if why != "" && why != k.told {
+			k.log.Error().Str("error", why).Msg("The new certificate of the HTTP API cannot be used; the old one stays")
+		}
+		k.told = why
 	}
 	return k.pair, nil
 }

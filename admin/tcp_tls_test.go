@@ -112,6 +112,51 @@ func TestTLS(t *testing.T) {
 	}
 }
 
+// A pair that could not be read is tried again, though its files look no
+// younger; the log tells of it once.
+func TestCertificateIsTriedAgain(t *testing.T) {
+	cert, key, _ := writeCert(t)
+	var log bytes.Buffer
+	k := &keyPair{cert: cert, key: key, log: zerolog.New(&log)}
+	get := func() *tls.Certificate {
+		t.Helper()
+		k.looked = time.Time{}
+		pair, err := k.get(nil)
+		if err != nil || pair == nil {
+			t.Fatalf("no certificate: %v", err)
+		}
+		return pair
+	}
+	old := get()
+	if get() != old {
+		t.Error("read again without a change")
+	}
+	later := time.Now().Add(time.Minute)
+	put := func(b []byte) {
+		t.Helper()
+		if err := errors.Join(os.WriteFile(cert, b, 0o600), os.Chtimes(cert, later, later)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	good, err := os.ReadFile(cert)
+	if err != nil {
+		t.Fatal(err)
+	}
+	put([]byte("half of it"))
+	for range 3 {
+		if get() != old {
+			t.Error("the old certificate does not stay")
+		}
+	}
+	if n := strings.Count(log.String(), "cannot be used"); n != 1 {
+		t.Errorf("%d lines: %s", n, log.String())
+	}
+	put(good)
+	if get() == old {
+		t.Error("what is good at last is not taken")
+	}
+}
+
 // What makes the start impossible says what to change.
 func TestDoorErrors(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")

@@ -118,17 +118,31 @@ func TestVerdict(t *testing.T) {
 	for _, tr := range all {
 		tr.err, tr.never, tr.together, tr.took, tr.idle = nil, false, 0, time.Millisecond, time.Millisecond
 	}
-	good := verdict(cells(all))
-	if n := strings.Count(good, "| holds |"); n != 19 || strings.Contains(good, "does not hold") {
+	good, broken := verdict(cells(all), true)
+	if n := strings.Count(good, "| holds |"); n != 19 || len(broken) > 0 {
 		t.Errorf("%d promises hold, want 19:\n%s", n, good)
+	}
+	for _, tr := range all {
+		if tr.c.slug == "keepalived-1s-5" {
+			tr.err = errors.New("it is not here")
+		}
+	}
+	if _, broken := verdict(cells(all), true); len(broken) != 4 || !strings.Contains(broken[0], "keepalived-1s-5, partition: not measured") {
+		t.Errorf("without a peer that is to be measured: %q", broken)
+	}
+	if some, broken := verdict(cells(all), false); len(broken) > 0 || strings.Count(some, "| holds |") != 15 {
+		t.Errorf("without a peer: %q\n%s", broken, some)
+	}
+	for _, tr := range all {
+		tr.err = nil
 	}
 	for _, tr := range all {
 		if tr.c.ours {
 			tr.together, tr.took, tr.idle = time.Second, time.Minute, time.Minute
 		}
 	}
-	bad := verdict(cells(all))
-	if n := strings.Count(bad, "**does not hold**"); n != 19 {
+	bad, broken := verdict(cells(all), true)
+	if n := strings.Count(bad, "**does not hold**"); n != 19 || len(broken) != 19 {
 		t.Errorf("%d promises do not hold, want 19:\n%s", n, bad)
 	}
 }

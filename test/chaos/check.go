@@ -57,7 +57,7 @@ type record struct {
 	Quorum bool
 	Beats  []beat
 	Calm   []stretch // all is whole, one master reigns, nothing is done to it
-	// Unguarded are times from which on an instance had neither node nor keeper
+	// Unguarded are times in which an instance had neither node nor keeper
 	// at work, until they had been seen to work, or to be gone, again.
 	Unguarded []stretch
 	Books     []shop.Entry
@@ -75,8 +75,8 @@ type run struct {
 func judge(r record) (faults []string) {
 	fault := func(format string, a ...any) { faults = append(faults, fmt.Sprintf(format, a...)) }
 	runs := runsOf(r.Beats)
-	unguarded := func(x run) bool {
-		return slices.ContainsFunc(r.Unguarded, func(s stretch) bool { return s.Name == x.Name && s.From <= x.To && x.From <= s.To })
+	unguarded := func(x run, at time.Duration) bool {
+		return slices.ContainsFunc(r.Unguarded, func(s stretch) bool { return s.Name == x.Name && s.From <= at && at <= s.To })
 	}
 	owner := map[string]string{}
 	for i, a := range runs {
@@ -88,7 +88,7 @@ func judge(r record) (faults []string) {
 			if !r.Quorum {
 				continue
 			}
-			if b.From <= a.To && !unguarded(a) && !unguarded(b) {
+			if b.From <= a.To && !unguarded(a, b.From) && !unguarded(b, b.From) {
 				fault("two commands at once: %s (process %d, token %s) until %v, %s (process %d, token %s) from %v: %v together",
 					a.Name, a.PID, a.Token, a.To, b.Name, b.PID, b.Token, b.From, min(a.To, b.To)-b.From)
 			}

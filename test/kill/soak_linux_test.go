@@ -30,6 +30,8 @@ const (
 	// ringFull is less than what the cache keeps of its log for slaves that lag;
 	// it takes some minutes to get there, and until then the memory may grow.
 	ringFull = 60 << 20
+	// whole is how long a run has to be so that all must be judged.
+	whole = 30 * time.Minute
 	// stayer is never killed nor stopped, so that what it uses can be compared
 	// over the whole time. It is master as often as the others.
 	stayer = "n1"
@@ -85,7 +87,13 @@ func TestSoak(t *testing.T) {
 	t.Logf("kills %d, stops %d, switchovers %d, drains %d", done[0], done[1], done[2], done[3])
 	samples = samples[len(samples)/4:] // what it may keep it keeps by then
 	for _, master := range []bool{false, true} {
-		flat(t, slices.DeleteFunc(slices.Clone(samples), func(s sample) bool { return s.master != master }))
+		told, faults := flat(slices.DeleteFunc(slices.Clone(samples), func(s sample) bool { return s.master != master }), *soakFor >= whole)
+		for _, line := range told {
+			t.Log(line)
+		}
+		for _, fault := range faults {
+			t.Error(fault)
+		}
 	}
 }
 
@@ -202,13 +210,20 @@ func (p *play) metrics(t *testing.T, i *lab.Instance) map[string]int {
 }
 
 // flat compares the first third of the samples of one role with the last one:
-// medians, so that one garbage collection more or less is no matter.
-func flat(t *testing.T, all []sample) {
-	t.Helper()
+// medians, so that one garbage collection more or less is no matter. What cannot
+// be judged is a fault of a whole run.
+func flat(all []sample, whole bool) (told, faults []string) {
+	open := func(format string, a ...any) {
+		if whole {
+			faults = append(faults, fmt.Sprintf(format, a...))
+		} else {
+			told = append(told, fmt.Sprintf(format, a...))
+		}
+	}
 	third := len(all) / 3
 	if third < 3 {
-		t.Logf("%d samples of a role are too few to tell whether something grows", len(all))
-		return
+		open("%d samples of a role are too few to tell whether something grows", len(all))
+		return told, faults
 	}
 	first, last := all[:third], all[len(all)-third:]
 	for _, w := range []struct {
@@ -232,13 +247,46 @@ func flat(t *testing.T, all []sample) {
 			return v[len(v)/2]
 		}
 		from, to := median(first), median(last)
-		t.Logf("%s: %d in the first third, %d in the last", w.what, from, to)
+		told = append(told, fmt.Sprintf("%s: %d in the first third, %d in the last", w.what, from, to))
 		if strings.HasSuffix(w.what, "bytes") && all[0].ring < ringFull {
-			t.Logf("the log still filled: bytes are not judged; run it for longer")
+			open("%s are not judged: the log of the cache still filled", w.what)
 			continue
 		}
 		if float64(to) > float64(from)*w.most+float64(w.extra) {
-			t.Errorf("%s grew from %d to %d", w.what, from, to)
+			faults = append(faults, fmt.Sprintf("%s grew from %d to %d", w.what, from, to))
+		}
+	}
+	return told, faults
+}
+
+func TestFlat(t *testing.T) {
+	samples := func(n int, of func(i int) sample) (list []sample) {
+		for i := range n {
+			list = append(list, of(i))
+		}
+		return list
+	}
+	still := func(int) sample { return sample{false, 100 << 20, 50 << 20, ringFull, 40, 20, 10} }
+	for _, tt := range []struct {
+		name  string
+		all   []sample
+		whole bool
+		want  string // of the faults
+	}{
+		{"flat", samples(30, still), true, ""},
+		{"few", samples(8, still), true, "8 samples of a role are too few"},
+		{"few, of a short run", samples(8, still), false, ""},
+		{"resident", samples(30, func(i int) sample { s := still(i); s.resident += i << 20; return s }), true, "resident bytes grew"},
+		{"heap", samples(30, func(i int) sample { s := still(i); s.heap += i << 20; return s }), true, "heap bytes grew"},
+		{"goroutines", samples(30, func(i int) sample { s := still(i); s.goroutines += i; return s }), true, "goroutines grew"},
+		{"descriptors", samples(30, func(i int) sample { s := still(i); s.descriptors += i; return s }), true, "descriptors grew"},
+		{"threads", samples(30, func(i int) sample { s := still(i); s.thr += i; return s }), true, "threads grew"},
+		{"a log that fills", samples(30, func(i int) sample { s := still(i); s.ring, s.resident = i<<20, i<<24; return s }), true, "resident bytes are not judged"},
+		{"a log that fills, of a short run", samples(30, func(i int) sample { s := still(i); s.ring, s.resident = i<<20, i<<24; return s }), false, ""},
+	} {
+		_, faults := flat(tt.all, tt.whole)
+		if got := strings.Join(faults, "; "); !strings.HasPrefix(got, tt.want) || tt.want == "" && got != "" {
+			t.Errorf("%s: got %q, want %q", tt.name, got, tt.want)
 		}
 	}
 }
