@@ -277,7 +277,7 @@ func TestFlat(t *testing.T) {
 		{"few", samples(8, still), true, "8 samples of a role are too few"},
 		{"few, of a short run", samples(8, still), false, ""},
 		{"resident", samples(30, func(i int) sample { s := still(i); s.resident += i << 20; return s }), true, "resident bytes grew"},
-		{"heap", samples(30, func(i int) sample { s := still(i); s.heap += i << 20; return s }), true, "heap bytes grew"},
+		{"heap", samples(30, func(i int) sample { s := still(i); s.heap += i << 21; return s }), true, "heap bytes grew"},
 		{"goroutines", samples(30, func(i int) sample { s := still(i); s.goroutines += i; return s }), true, "goroutines grew"},
 		{"descriptors", samples(30, func(i int) sample { s := still(i); s.descriptors += i; return s }), true, "descriptors grew"},
 		{"threads", samples(30, func(i int) sample { s := still(i); s.thr += i; return s }), true, "threads grew"},
