@@ -1,7 +1,6 @@
 // Command library is a service that runs on one of several instances: the
 // master handles the orders that it reads, one id a line, and the others wait.
-// Each instance is started with a name of its own and, on one machine, a state
-// directory of its own:
+// Each instance is started with a name of its own:
 //
 //	printf '%s\n' o-1 o-2 | library failover.name=a failover.interface=lo
 //
