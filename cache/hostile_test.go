@@ -370,7 +370,6 @@ func TestSlowReader(t *testing.T) {
 
 // A slave that takes everything and never says a word is dropped, and counted.
 func TestSilentSlave(t *testing.T) {
-	t.Parallel()
 	v := newVictimOn(t, hasty{})
 	c := v.dial(t)
 	c.Write(goodHello(nil))
@@ -382,7 +381,6 @@ func TestSilentSlave(t *testing.T) {
 // TestNeverGoes asks for what the master has, as a barrier does, and then says
 // no more. It must not keep its place for ever.
 func TestNeverGoes(t *testing.T) {
-	t.Parallel()
 	v := newVictimOn(t, hasty{})
 	c := v.dial(t)
 	c.Write(goodHello(func(h *hello) { h.mode, h.reign = modePull, Reign{2, h.instance} }))

@@ -31,7 +31,6 @@ func TestListenOnePort(t *testing.T) {
 
 // A number that is free for TCP and not for UDP is passed over.
 func TestListenBusy(t *testing.T) {
-	t.Parallel()
 	log := &gossipLog{}
 	h := hostNetwork{log: zerolog.New(log), wait: 300 * time.Millisecond}
 	for _, network := range []string{"tcp", "udp"} {
