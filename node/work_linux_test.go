@@ -151,7 +151,7 @@ func TestNewTokenStopsTheCommand(t *testing.T) {
 
 	w.Guard(election.Guard{Until: now() + time.Minute, Epoch: 1})
 	w.Open(1)
-	until("the command", func() bool { _, err := os.Stat(ready); return err == nil })
+	until("the command", func() bool { _, err := os.Stat(ready); return err == nil && w.Status().PID > 0 })
 	old := w.Status().PID
 	w.Epoch(2)
 	until("the new token", func() bool {
